@@ -1,0 +1,265 @@
+"""The configuration: YAML in, frozen typed sections out.
+
+Unknown keys are refused with the nearest right name; `${NAME}` is taken from the environment and must be set
+(`${NAME:-default}` may be absent), `file:PATH` in a secret is read from that file. Nothing here has a side effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
+
+import msgspec
+import msgspec.inspect
+import yaml
+
+from bot.errors import ConfigError
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+T = TypeVar("T")
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section."""
+
+
+class Secret:
+    """A value that never shows itself in a log or a traceback; `reveal()` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+class ServerConfig(Section):
+    """Where the service listens.
+
+    token: what API and page demand; without one only loopback addresses are served. image_roots: folders below
+    which `/infer` may read `image_path`. stop_timeout: seconds for running jobs on SIGTERM.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    token: Secret = Secret("")
+    image_roots: tuple[str, ...] = ()
+    upload_bytes: Count = 20 << 20
+    body_timeout: Positive = 15.0
+    stop_timeout: Positive = 20.0
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class StoreConfig(Section):
+    """url: an SQLAlchemy URL; empty means SQLite in the data folder.
+
+    keep_ids_days: how long ids of finished events are kept for de-duplication. min_free_bytes: below this much
+    free disk nothing is acknowledged. max_pending: unfinished events in all; max_pending_per_conversation: in one.
+    """
+
+    url: Secret = Secret("")
+    keep_ids_days: Positive = 7.0
+    min_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 500 << 20
+    max_pending: Count = 200_000
+    max_pending_per_conversation: Count = 1_000
+
+
+class WorkerConfig(Section):
+    """concurrency: conversations answered at once. attempts: tries before a job or delivery is dead.
+
+    retry_base and retry_max: seconds of backoff. lease: seconds a claimed conversation is held without renewal.
+    collect_pictures: seconds a picture without text waits for its question. resend_unknown: send a doubtful
+    delivery again even where the platform cannot tell the copies apart.
+    """
+
+    concurrency: Count = 2000
+    attempts: Count = 6
+    retry_base: Positive = 2.0
+    retry_max: Positive = 300.0
+    lease: Positive = 30.0
+    collect_pictures: Annotated[float, msgspec.Meta(ge=0)] = 3.0
+    resend_unknown: bool = False
+    history_turns: Annotated[int, msgspec.Meta(ge=0)] = 20
+
+
+class MediaConfig(Section):
+    """What a picture may be. Sides and pixels after decoding; bytes as received."""
+
+    max_bytes: Count = 20 << 20
+    max_side: Count = 12_000
+    max_ratio: Count = 50
+    max_pixels_jpeg: Count = 120_000_000
+    max_pixels_png: Count = 40_000_000
+    max_pixels_other: Count = 25_000_000
+    decode_timeout: Positive = 10.0
+    decode_processes: Count = 2
+    fetch_timeout: Positive = 15.0
+
+
+class ReaderModel(Section, tag_field="engine", tag="reader"):
+    """The built-in engine: OCR, nothing to fetch. processes: OCR workers."""
+
+    processes: Count = 1
+
+
+class OpenAIModel(Section, tag_field="engine", tag="openai"):
+    """An OpenAI-compatible server. timeout: seconds without a byte. retries: on 429, 5xx and lost connections."""
+
+    base_url: str
+    model: str
+    api_key: Secret = Secret("")
+    timeout: Positive = 120.0
+    connect_timeout: Positive = 5.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
+    context_tokens: Count = 8192
+    max_picture_side: Count = 4096
+    extra_body: dict[str, Any] = {}
+
+
+Model = ReaderModel | OpenAIModel
+
+
+class BreakerConfig(Section):
+    """failures in a row before an engine is left alone, and for how many seconds."""
+
+    failures: Count = 5
+    pause: Positive = 30.0
+
+
+class ModelsConfig(Section):
+    """light answers quick questions, heavy writes reports (absent: light does).
+
+    fallback: when a model is away, the next of heavy → light → reader answers and the reply says so.
+    """
+
+    light: Model = ReaderModel()
+    heavy: Model | None = None
+    fallback: bool = True
+    breaker: BreakerConfig = BreakerConfig()
+
+
+class AdapterConfig(Section):
+    """Base of adapters' own sections. platform: the module in `adapters/`; empty means the section's name."""
+
+    platform: str = ""
+
+
+class Config(Section):
+    """Everything."""
+
+    data_dir: str = "kantu-data"
+    log_level: str = "INFO"
+    server: ServerConfig = ServerConfig()
+    store: StoreConfig = StoreConfig()
+    worker: WorkerConfig = WorkerConfig()
+    media: MediaConfig = MediaConfig()
+    models: ModelsConfig = ModelsConfig()
+    adapters: dict[str, dict[str, Any]] | None = None
+    handlers: tuple[str, ...] = ("ask",)
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read a file, or the defaults when there is none. Raises ConfigError."""
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    return parse(data, environ)
+
+
+def parse(data: Any, environ: Mapping[str, str] = os.environ) -> Config:
+    """Turn decoded YAML into a Config. Raises ConfigError."""
+    return convert({} if data is None else data, Config, environ=environ)
+
+
+def convert(data: Any, section: type[T], *, where: str = "", environ: Mapping[str, str] = os.environ) -> T:
+    """Turn plain data into a section; `where` prefixes the keys named in errors. Raises ConfigError."""
+    filled = _fill(data, environ, where)
+    try:
+        return msgspec.convert(filled, section, strict=False, dec_hook=_decode_secret)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), section, where)) from None
+
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def _fill(value: Any, environ: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {str(key): _fill(item, environ, f"{where}.{key}".lstrip(".")) for key, item in items}
+    if isinstance(value, list):
+        return [_fill(item, environ, where) for item in cast("list[Any]", value)]
+    if not isinstance(value, str):
+        return value
+
+    def one(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        if name in environ:
+            return environ[name]
+        if default is None:
+            raise ConfigError(f"{where}: the environment variable {name} is not set")
+        return default
+
+    return _VARIABLE.sub(one, value)
+
+
+def _decode_secret(kind: type[Any], value: Any) -> Any:
+    if kind is not Secret or not isinstance(value, str):
+        raise TypeError(f"expected a text, got {type(value).__name__}")
+    if not value.startswith("file:"):
+        return Secret(value)
+    path = Path(value.removeprefix("file:")).expanduser()
+    try:
+        return Secret(path.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise ConfigError(f"cannot read the secret file {path}: {error.strerror}") from None
+
+
+_ERROR = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>[^`]*)`")
+
+
+def _explain(message: str, section: type[Any], where: str) -> str:
+    match = _ERROR.match(message)
+    assert match is not None
+    keys = (match["path"] or "$").removeprefix("$").strip(".")
+    place = ".".join(part for part in (where, keys) if part)
+    unknown = _UNKNOWN.match(message)
+    if unknown is None:
+        return f"{place or 'configuration'}: {match['what']}"
+    known = _field_names(msgspec.inspect.type_info(section), keys.split(".") if keys else [])
+    near = difflib.get_close_matches(unknown["name"], sorted(known), n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
+    return f"{place + '.' if place else ''}{unknown['name']}: unknown key; {hint}"
+
+
+def _field_names(info: msgspec.inspect.Type, path: list[str]) -> set[str]:
+    """Names of the fields at `path` below a type; a union offers the fields of all its members."""
+    if isinstance(info, msgspec.inspect.UnionType):
+        return set[str]().union(*(_field_names(member, path) for member in info.types))
+    if not isinstance(info, msgspec.inspect.StructType):
+        return set()
+    if path:
+        return set[str]().union(*(_field_names(f.type, path[1:]) for f in info.fields if f.name == path[0]))
+    return {f.name for f in info.fields} | ({info.tag_field} if info.tag_field else set())

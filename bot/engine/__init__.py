@@ -1,0 +1,1 @@
+"""Engines: something that generates. `base` says what one is."""

@@ -1,0 +1,166 @@
+"""That something happened, where, and by whom; and what the bot answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bot.message import Mention, Message, Part
+
+ChatType = Literal["private", "group"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Where: the key of order, history and limits. `platform` is the adapter's name in the configuration."""
+
+    platform: str
+    account_id: str
+    chat_id: str
+    chat_type: ChatType = "private"
+    thread_id: str = ""
+
+    @property
+    def key(self) -> str:
+        """One string per conversation; the parts are escaped, so no two conversations share one."""
+        parts = (self.platform, self.account_id, self.chat_type, self.chat_id, self.thread_id)
+        return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who. `is_bot` marks other bots; the bot's own messages never become events."""
+
+    id: str
+    name: str = ""
+    is_bot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEvent:
+    """A message arrived.
+
+    id: the platform's id of the delivery, the first de-duplication key. message_id: the platform's id of the
+    message, the second key where it is not empty (a platform may redeliver one message under a new event id).
+    timestamp: the platform's message time in whole seconds. to_me: private chat, @ or reply to the bot.
+    reply_to: id of the message this one answers. mentions: all of them, the bot's own included.
+    platform_data: what the adapter needs to answer (a reply URL and its expiry); stored with the event.
+    raw: the decoded payload, for adapters' tests; never stored.
+    """
+
+    id: str
+    conversation: Conversation
+    sender: Sender
+    message: Message
+    timestamp: int
+    to_me: bool = True
+    message_id: str = ""
+    reply_to: str = ""
+    mentions: tuple[Mention, ...] = ()
+    platform_data: Mapping[str, str] = field(default_factory=dict[str, str])
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form without `raw`."""
+        where, who = self.conversation, self.sender
+        return {
+            "type": "message",
+            "id": self.id,
+            "conversation": [where.platform, where.account_id, where.chat_id, where.chat_type, where.thread_id],
+            "sender": [who.id, who.name, who.is_bot],
+            "message": self.message.to_dict(),
+            "timestamp": self.timestamp,
+            "to_me": self.to_me,
+            "message_id": self.message_id,
+            "reply_to": self.reply_to,
+            "mentions": [[m.user_id, m.name, m.is_bot] for m in self.mentions],
+            "platform_data": dict(self.platform_data),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledEvent:
+    """A digest is due. `id` is `name@time`, so that it can be accepted once only."""
+
+    id: str
+    conversation: Conversation
+    name: str
+    timestamp: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        where = self.conversation
+        return {
+            "type": "scheduled",
+            "id": self.id,
+            "conversation": [where.platform, where.account_id, where.chat_id, where.chat_type, where.thread_id],
+            "name": self.name,
+            "timestamp": self.timestamp,
+        }
+
+
+Event = MessageEvent | ScheduledEvent
+
+
+def event_from_dict(data: Mapping[str, Any]) -> Event:
+    """Inverse of `to_dict`. Raises KeyError or TypeError on anything else."""
+    conversation = Conversation(*data["conversation"])
+    if data["type"] == "scheduled":
+        return ScheduledEvent(data["id"], conversation, data["name"], data["timestamp"])
+    return MessageEvent(
+        id=data["id"],
+        conversation=conversation,
+        sender=Sender(*data["sender"]),
+        message=Message.from_dict(data["message"]),
+        timestamp=data["timestamp"],
+        to_me=data["to_me"],
+        message_id=data["message_id"],
+        reply_to=data["reply_to"],
+        mentions=tuple(Mention(*mention) for mention in data["mentions"]),
+        platform_data=data["platform_data"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a handler answers: a value; handlers send nothing themselves.
+
+    parts: the answer. quote: refer to the question where the platform can. footer: one line shown small under
+    the answer and kept out of the history (which model, a fallback). model: the engine's name. reason: why that model. usage and timings: as the
+    engine reported them, in tokens and seconds.
+    """
+
+    parts: tuple[Part, ...]
+    quote: bool = False
+    footer: str = ""
+    model: str = ""
+    reason: str = ""
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+    timings: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def text(self) -> str:
+        """The answer without its footer."""
+        return Message("assistant", self.parts).text
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One outgoing message of a reply: a row of the outbox.
+
+    key: the idempotency key, stable over retries and restarts. reply_to: the id of the message answered, with
+    its platform_data.
+    """
+
+    key: str
+    conversation: Conversation
+    parts: tuple[Part, ...]
+    reply_to: str = ""
+    quote: bool = False
+    platform_data: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def text(self) -> str:
+        """The text to send."""
+        return Message("assistant", self.parts).text

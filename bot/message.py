@@ -1,0 +1,149 @@
+"""What was said: one pure value from webhook to prompt to history.
+
+Standard library only: the local engine uses these types on hosts that have no web stack.
+Equal content, equal message. Pictures are named by the SHA-256 of the bytes received, never carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["user", "assistant", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Literal text; control words of a model inside it are text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture by reference.
+
+    source: where it came from: an https URL, a platform's file key, or `inline:<sha256>` for bytes that
+    arrived inside the webhook. sha256: hex of the received bytes, empty until fetched. width and height in
+    pixels after EXIF rotation. index: its number in the conversation (图1 = 1), 0 while it has none.
+    """
+
+    source: str = ""
+    sha256: str = ""
+    mime_type: str = ""
+    width: int = 0
+    height: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Somebody named with @; the bot's own mention is not a part (see MessageEvent.to_me)."""
+
+    user_id: str
+    name: str = ""
+    is_bot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A message that this one quotes or forwards. `sender` is a name to show, or empty."""
+
+    message: Message
+    sender: str = ""
+
+
+Part = Text | Image | Mention | Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One utterance: a role and its parts in reading order."""
+
+    role: Role
+    parts: tuple[Part, ...] = field(default=())
+
+    @property
+    def text(self) -> str:
+        """The text parts and mentions, joined as a reader sees them (quotes and pictures left out)."""
+        return "".join(
+            part.text if isinstance(part, Text) else f"@{part.name or part.user_id}"
+            for part in self.parts
+            if isinstance(part, Text | Mention)
+        )
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All pictures in order, those of quoted messages included."""
+        found: list[Image] = []
+        for part in self.parts:
+            if isinstance(part, Image):
+                found.append(part)
+            elif isinstance(part, Quote):
+                found.extend(part.message.images)
+        return tuple(found)
+
+    def map_images(self, images: Mapping[Image, Image]) -> Message:
+        """The same message with pictures replaced (fetched, numbered)."""
+
+        def swap(part: Part) -> Part:
+            if isinstance(part, Image):
+                return images.get(part, part)
+            if isinstance(part, Quote):
+                return Quote(part.message.map_images(images), part.sender)
+            return part
+
+        return Message(self.role, tuple(swap(part) for part in self.parts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, read back by `from_dict`; empty fields are left out."""
+        return {"role": self.role, "parts": [_part_to_dict(part) for part in self.parts]}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Message:
+        """Inverse of `to_dict`. Raises KeyError or TypeError on anything else."""
+        return Message(data["role"], tuple(_part_from_dict(part) for part in data["parts"]))
+
+
+def user(*parts: Part | str) -> Message:
+    """A user's message; strings become Text."""
+    return Message("user", _parts(parts))
+
+
+def assistant(*parts: Part | str) -> Message:
+    """An answer; strings become Text."""
+    return Message("assistant", _parts(parts))
+
+
+def system(text: str) -> Message:
+    """Instructions to the model."""
+    return Message("system", (Text(text),))
+
+
+def _parts(parts: Sequence[Part | str]) -> tuple[Part, ...]:
+    return tuple(Text(part) if isinstance(part, str) else part for part in parts)
+
+
+def _part_to_dict(part: Part) -> dict[str, Any]:
+    match part:
+        case Text(text):
+            return {"text": text}
+        case Image():
+            fields = {name: getattr(part, name) for name in Image.__slots__}
+            return {"image": {name: value for name, value in fields.items() if value}}
+        case Mention(user_id, name, is_bot):
+            return {"mention": {"user_id": user_id, "name": name, "is_bot": is_bot}}
+        case Quote(message, sender):
+            return {"quote": {"message": message.to_dict(), "sender": sender}}
+
+
+def _part_from_dict(data: Mapping[str, Any]) -> Part:
+    if "text" in data:
+        return Text(data["text"])
+    if "image" in data:
+        return Image(**data["image"])
+    if "mention" in data:
+        return Mention(**data["mention"])
+    quote = data["quote"]
+    return Quote(Message.from_dict(quote["message"]), quote["sender"])

@@ -1,0 +1,1 @@
+"""What the bot does, one file each. Every module exports `on = Handlers()`."""
