@@ -97,7 +97,10 @@ class WorkerConfig(Section):
 
 
 class MediaConfig(Section):
-    """What a picture may be. Sides and pixels after decoding; bytes as received."""
+    """What a picture may be. Sides and pixels after decoding; bytes as received.
+
+    allow_hosts: `host` or `host:port` that may be fetched although they are private or plain http.
+    """
 
     max_bytes: Count = 20 << 20
     max_side: Count = 12_000
@@ -108,6 +111,7 @@ class MediaConfig(Section):
     decode_timeout: Positive = 10.0
     decode_processes: Count = 2
     fetch_timeout: Positive = 15.0
+    allow_hosts: tuple[str, ...] = ()
 
 
 class ReaderModel(Section, tag_field="engine", tag="reader"):

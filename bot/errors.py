@@ -1,22 +1,22 @@
 """Every error Kantu raises on purpose.
 
-    KantuError
-    ├── ConfigError             the configuration is wrong; says where and the nearest right name
-    ├── RequestError            a public entry was given something wrong: HTTP status and a reason
-    │   └── Rejected            a webhook that is not trusted; `reason` names the check that failed
-    ├── MediaError              a picture cannot be used; str() is a Chinese sentence for the user
-    │   ├── BadPicture          not a picture, broken, too large, a decompression bomb
-    │   └── FetchFailed         could not be fetched; `retry` tells whether it may work later
-    ├── EngineError
-    │   ├── EngineUnavailable   try again later
-    │   ├── ContextTooLong      do not try again
-    │   └── RequestRejected     do not try again
-    ├── DeliveryError
-    │   ├── NetworkError        try again; `sent_maybe` tells whether the platform may have taken it
-    │   └── ActionFailed        do not try again: the platform said no
-    └── StoreError
-        ├── StoreFull           nothing can be accepted now (disk, backlog)
-        └── LeaseLost           somebody else owns the lane; drop what you were doing
+KantuError
+├── ConfigError             the configuration is wrong; says where and the nearest right name
+├── RequestError            a public entry was given something wrong: HTTP status and a reason
+│   └── Rejected            a webhook that is not trusted; `reason` names the check that failed
+├── MediaError              a picture cannot be used; str() is a Chinese sentence for the user
+│   ├── BadPicture          not a picture, broken, too large, a decompression bomb
+│   └── FetchFailed         could not be fetched; `retry` tells whether it may work later
+├── EngineError
+│   ├── EngineUnavailable   try again later
+│   ├── ContextTooLong      do not try again
+│   └── RequestRejected     do not try again
+├── DeliveryError
+│   ├── NetworkError        try again; `sent_maybe` tells whether the platform may have taken it
+│   └── ActionFailed        do not try again: the platform said no
+└── StoreError
+    ├── StoreFull           nothing can be accepted now (disk, backlog)
+    └── LeaseLost           somebody else owns the lane; drop what you were doing
 """
 
 

@@ -11,6 +11,11 @@ from bot.message import Mention, Message, Part
 ChatType = Literal["private", "group"]
 
 
+def quote_key(part: str) -> str:
+    """Escape a part of a key, so that joining with `/` keeps keys apart."""
+    return part.replace("%", "%25").replace("/", "%2F") if "/" in part or "%" in part else part
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """Where: the key of order, history and limits. `platform` is the adapter's name in the configuration."""
@@ -25,7 +30,11 @@ class Conversation:
     def key(self) -> str:
         """One string per conversation; the parts are escaped, so no two conversations share one."""
         parts = (self.platform, self.account_id, self.chat_type, self.chat_id, self.thread_id)
-        return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+        return "/".join(quote_key(part) for part in parts)
+
+    def to_list(self) -> list[str]:
+        """The constructor's arguments, JSON-ready."""
+        return [self.platform, self.account_id, self.chat_id, self.chat_type, self.thread_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +50,9 @@ class Sender:
 class MessageEvent:
     """A message arrived.
 
-    id: the platform's id of the delivery, the first de-duplication key. message_id: the platform's id of the
-    message, the second key where it is not empty (a platform may redeliver one message under a new event id).
+    id: the platform's id of the delivery, the de-duplication key. message_id: the platform's id of the message.
     timestamp: the platform's message time in whole seconds. to_me: private chat, @ or reply to the bot.
+    dedup_message: a second event with this conversation and message_id is a duplicate whatever its id.
     reply_to: id of the message this one answers. mentions: all of them, the bot's own included.
     platform_data: what the adapter needs to answer (a reply URL and its expiry); stored with the event.
     raw: the decoded payload, for adapters' tests; never stored.
@@ -56,10 +65,17 @@ class MessageEvent:
     timestamp: int
     to_me: bool = True
     message_id: str = ""
+    dedup_message: bool = False
     reply_to: str = ""
     mentions: tuple[Mention, ...] = ()
     platform_data: Mapping[str, str] = field(default_factory=dict[str, str])
     raw: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+
+    @property
+    def session(self) -> str:
+        """Whose history this belongs to: the conversation's in a private chat, the member's own in a group."""
+        where = self.conversation.key
+        return where if self.conversation.chat_type == "private" else f"{where}/{quote_key(self.sender.id)}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form without `raw`."""
@@ -67,7 +83,7 @@ class MessageEvent:
         return {
             "type": "message",
             "id": self.id,
-            "conversation": [where.platform, where.account_id, where.chat_id, where.chat_type, where.thread_id],
+            "conversation": where.to_list(),
             "sender": [who.id, who.name, who.is_bot],
             "message": self.message.to_dict(),
             "timestamp": self.timestamp,
@@ -94,7 +110,7 @@ class ScheduledEvent:
         return {
             "type": "scheduled",
             "id": self.id,
-            "conversation": [where.platform, where.account_id, where.chat_id, where.chat_type, where.thread_id],
+            "conversation": where.to_list(),
             "name": self.name,
             "timestamp": self.timestamp,
         }
@@ -127,8 +143,8 @@ class Reply:
     """What a handler answers: a value; handlers send nothing themselves.
 
     parts: the answer. quote: refer to the question where the platform can. footer: one line shown small under
-    the answer and kept out of the history (which model, a fallback). model: the engine's name. reason: why that model. usage and timings: as the
-    engine reported them, in tokens and seconds.
+    the answer and kept out of the history (which model, a fallback). model: the engine's name. reason: why that
+    model. usage and timings: as the engine reported them, in tokens and seconds.
     """
 
     parts: tuple[Part, ...]
@@ -164,3 +180,27 @@ class Delivery:
     def text(self) -> str:
         """The text to send."""
         return Message("assistant", self.parts).text
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, read back by `from_dict`."""
+        where = self.conversation
+        return {
+            "key": self.key,
+            "conversation": where.to_list(),
+            "message": Message("assistant", self.parts).to_dict(),
+            "reply_to": self.reply_to,
+            "quote": self.quote,
+            "platform_data": dict(self.platform_data),
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Delivery:
+        """Inverse of `to_dict`. Raises KeyError or TypeError on anything else."""
+        return Delivery(
+            data["key"],
+            Conversation(*data["conversation"]),
+            Message.from_dict(data["message"]).parts,
+            data["reply_to"],
+            data["quote"],
+            data["platform_data"],
+        )

@@ -1,0 +1,103 @@
+"""The SQL, built once: the same statements on SQLite and PostgreSQL.
+
+`FOR UPDATE SKIP LOCKED` is left out by SQLAlchemy on SQLite, where one writer makes it needless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Executable,
+    and_,
+    bindparam,
+    case,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.store.schema import OPEN, PENDING, QUEUED, delivery, event, lane, media, turn
+
+_held = and_(lane.c.key == bindparam("k"), lane.c.fence == bindparam("f"))
+_keys = bindparam("keys", expanding=True)
+_seqs = bindparam("seqs", expanding=True)
+
+
+FULL_LANES = select(lane.c.key).where(lane.c.key.in_(_keys), lane.c.pending >= bindparam("limit"))
+READY_LANES = (
+    select(lane.c.key, lane.c.fence)
+    # A stamp beyond the horizon was written before the clock was set back: it has expired.
+    .where(text(PENDING), or_(lane.c.ready_at <= bindparam("now"), lane.c.ready_at > bindparam("horizon")))
+    .order_by(lane.c.ready_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+LEASE_LANES = (
+    update(lane).where(lane.c.key.in_(_keys)).values(fence=lane.c.fence + 1, ready_at=bindparam("until"), waiting=0)
+)
+QUEUED_EVENTS = (
+    select(event.c.lane, event.c.seq, event.c.attempts, event.c.received_at, event.c.body)
+    .where(text(QUEUED), event.c.lane.in_(_keys))
+    .order_by(event.c.seq)
+)
+OPEN_DELIVERIES = (
+    select(delivery.c.lane, delivery.c.id, delivery.c.state, delivery.c.attempts, delivery.c.body)
+    .where(text(OPEN), delivery.c.lane.in_(_keys))
+    .order_by(delivery.c.id)
+)
+RENEW_LANE = update(lane).where(_held).values(ready_at=bindparam("until"))
+RELEASE_LANE = (
+    update(lane).where(_held).values(ready_at=bindparam("until"), waiting=bindparam("wait")).returning(lane.c.pending)
+)
+CHANGE_PENDING = update(lane).where(_held).values(pending=lane.c.pending + bindparam("by"))
+# The body has served: the history keeps what must be kept, the keys stay for de-duplication.
+DONE_EVENTS = update(event).where(event.c.seq.in_(_seqs)).values(state="done", finished_at=bindparam("now"), body="")
+DEAD_EVENTS = (
+    update(event)
+    .where(event.c.seq.in_(_seqs))
+    .values(state="dead", finished_at=bindparam("now"), error=bindparam("e"), attempts=event.c.attempts + 1)
+)
+RETRY_EVENTS = update(event).where(event.c.seq.in_(_seqs)).values(attempts=event.c.attempts + 1, error=bindparam("e"))
+ADD_TURN = insert(turn)
+ADD_DELIVERY = insert(delivery).returning(delivery.c.id, sort_by_parameter_order=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Upserts:
+    """The statements whose text depends on the database."""
+
+    accept: Executable
+    wake_lane: Executable
+    add_media: Executable
+
+
+def upserts(dialect: str) -> Upserts:
+    """For `sqlite` or `postgresql`."""
+    upsert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    wake = upsert(lane).values(
+        key=bindparam("key"), pending=bindparam("pending"), ready_at=bindparam("ready_at"), waiting=0, fence=0
+    )
+    idle = or_(lane.c.pending == literal_column("0"), lane.c.waiting == literal_column("1"))
+    wake = wake.on_conflict_do_update(
+        index_elements=[lane.c.key],
+        set_={
+            "pending": lane.c.pending + wake.excluded.pending,
+            # A held lane keeps its lease, a failing one its backoff.
+            "ready_at": case((idle, wake.excluded.ready_at), else_=lane.c.ready_at),
+            "waiting": 0,
+        },
+    )
+    seen = upsert(media)
+    return Upserts(
+        accept=upsert(event).on_conflict_do_nothing().returning(event.c.event_key),
+        wake_lane=wake,
+        add_media=seen.on_conflict_do_update(
+            index_elements=[media.c.sha256], set_={"last_used_at": seen.excluded.last_used_at}
+        ),
+    )

@@ -1,0 +1,379 @@
+"""Store: what webhooks and workers call.
+
+Life of an event: `accept` (on disk, duplicates dropped, its lane woken) → `claim` (a worker holds the lane) →
+`complete` (history, deliveries and the end of the event in one transaction) → `start_delivery`,
+`finish_delivery` for each → `release`. Every write of a holder carries the lane's fence; a holder that lost
+its lease gets LeaseLost and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, delete, func, select, text, update
+from sqlalchemy.exc import OperationalError
+
+from bot.clock import Clock
+from bot.config import StoreConfig
+from bot.errors import LeaseLost, StoreFull
+from bot.event import Conversation, Delivery, Event
+from bot.message import Image, Message
+from bot.store import letters, rows
+from bot.store import statements as sql
+from bot.store.database import DiskGuard, open_database
+from bot.store.rows import QueuedDelivery, QueuedEvent
+from bot.store.schema import PENDING, delivery, event, lane, turn
+from bot.store.writer import Writer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lane held by a worker: its fence, unsent deliveries and unfinished events, oldest first."""
+
+    lane: str
+    fence: int
+    deliveries: tuple[QueuedDelivery, ...]
+    events: tuple[QueuedEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """What a finished turn leaves: `seqs` are the events it answered, the last one names it.
+
+    question and answer go to the history of `session` (None: nothing is remembered); error marks the events
+    dead instead of done; images are the pictures that were kept.
+    """
+
+    seqs: tuple[int, ...]
+    session: str = ""
+    question: Message | None = None
+    answer: Message | None = None
+    deliveries: tuple[Delivery, ...] = ()
+    images: tuple[Image, ...] = ()
+    error: str = ""
+
+
+class Store:
+    """All methods but `open` are coroutines; each write is one operation of a group commit."""
+
+    def __init__(self, engine: Engine, config: StoreConfig, clock: Clock, guard: DiskGuard) -> None:
+        self._engine = engine
+        self._config = config
+        self._clock = clock
+        self._guard = guard
+        self._upserts = sql.upserts(engine.dialect.name)
+        self._writer = Writer(engine, asyncio.get_running_loop())
+        self._reading = engine.execution_options(reading=True)
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
+        #: set whenever a lane may have become claimable
+        self.wake = asyncio.Event()
+
+    @staticmethod
+    async def open(config: StoreConfig, data_dir: Path, clock: Clock) -> Store:
+        """Open the database, make its tables if need be, and free the lanes a dead process held.
+
+        Raises ConfigError when it cannot be opened or another process holds it.
+        """
+        engine, guard = await asyncio.to_thread(open_database, config, data_dir)
+        store = Store(engine, config, clock, guard)
+        if engine.dialect.name == "sqlite":
+            await store._write(_free_lanes, clock.now())
+        return store
+
+    async def close(self) -> None:
+        """Finish queued writes and close the database."""
+        await asyncio.to_thread(self._writer.stop)
+        self._readers.shutdown()
+        await asyncio.to_thread(self._engine.dispose)
+        self._guard.close()
+
+    # ------------------------------------------------------------------ inbox
+
+    async def accept(self, events: Sequence[Event]) -> list[bool]:
+        """Put events on disk; False for each that was there already. Raises StoreFull, keeping none of them."""
+        if not self._guard.has_room():
+            raise StoreFull("the disk is nearly full")
+        now = self._clock.now()
+        fresh = await self._write(self._accept, [rows.event_row(one, now) for one in events])
+        if any(fresh):
+            self.wake.set()
+        return fresh
+
+    def _accept(self, connection: Connection, batches: Sequence[list[dict[str, Any]]]) -> list[list[bool] | StoreFull]:
+        full = self._full_lanes(connection, {row["lane"] for batch in batches for row in batch})
+        refused = [any(row["lane"] in full for row in batch) for batch in batches]
+        wanted = [row for batch, no in zip(batches, refused, strict=True) if not no for row in batch]
+        fresh = set(connection.execute(self._upserts.accept, wanted).scalars()) if wanted else set[str]()
+        self._wake_lanes(connection, [row for row in wanted if row["event_key"] in fresh])
+        return [
+            StoreFull("too many unanswered messages in one conversation") if no else [_take(fresh, r) for r in batch]
+            for batch, no in zip(batches, refused, strict=True)
+        ]
+
+    def _full_lanes(self, connection: Connection, keys: set[str]) -> set[str]:
+        limit = self._config.max_pending_per_conversation
+        return set(connection.execute(sql.FULL_LANES, {"keys": list(keys), "limit": limit}).scalars())
+
+    def _wake_lanes(self, connection: Connection, fresh: Sequence[dict[str, Any]]) -> None:
+        # A key that stands twice in one batch was inserted once.
+        counts = Counter(lane_key for lane_key, _ in {(row["lane"], row["event_key"]) for row in fresh})
+        if counts:
+            # Sorted, so that two replicas lock lanes in one order.
+            lanes = [{"key": k, "pending": counts[k], "ready_at": fresh[0]["received_at"]} for k in sorted(counts)]
+            connection.execute(self._upserts.wake_lane, lanes)
+
+    async def claim(self, limit: int, lease: float, horizon: float = 86_400.0) -> list[Claim]:
+        """Hold up to `limit` ready lanes for `lease` seconds, those that waited longest first.
+
+        horizon: seconds; nobody waits longer than this on purpose, so a later stamp is a clock set back.
+        """
+        return await self._write(self._claim, (limit, lease, horizon))
+
+    def _claim(self, connection: Connection, arguments: Sequence[tuple[int, float, float]]) -> list[list[Claim]]:
+        return [self._claim_once(connection, *argument) for argument in arguments]
+
+    def _claim_once(self, connection: Connection, limit: int, lease: float, horizon: float) -> list[Claim]:
+        now = self._clock.now()
+        ready = connection.execute(sql.READY_LANES, {"now": now, "horizon": now + horizon, "limit": limit}).all()
+        if not ready:
+            return []
+        keys = [row.key for row in ready]
+        connection.execute(sql.LEASE_LANES, {"keys": keys, "until": now + lease})
+        events = rows.by_lane(connection.execute(sql.QUEUED_EVENTS, {"keys": keys}), rows.queued_event)
+        sends = rows.by_lane(connection.execute(sql.OPEN_DELIVERIES, {"keys": keys}), rows.queued_delivery)
+        return [
+            Claim(row.key, row.fence + 1, tuple(sends.get(row.key, ())), tuple(events.get(row.key, ())))
+            for row in ready
+        ]
+
+    async def renew(self, claims: Iterable[Claim], lease: float) -> None:
+        """Hold lanes for another `lease` seconds; those lost already stay lost."""
+        until = self._clock.now() + lease
+        held = [{"k": claim.lane, "f": claim.fence, "until": until} for claim in claims]
+        if held:
+            await self._write(self._renew, held)
+
+    def _renew(self, connection: Connection, batches: Sequence[list[dict[str, Any]]]) -> list[None]:
+        connection.execute(sql.RENEW_LANE, [one for batch in batches for one in batch])
+        return [None] * len(batches)
+
+    async def release(self, claim: Claim, *, delay: float = 0.0, waiting: bool = False) -> None:
+        """Let go of a lane; it may be claimed again after `delay` seconds, or, when `waiting`, at the next event."""
+        ready_at = self._clock.now() + delay
+        pending = await self._write(self._release, (claim, ready_at, waiting))
+        if pending and not delay:
+            self.wake.set()
+
+    def _release(self, connection: Connection, arguments: Sequence[tuple[Claim, float, bool]]) -> list[int]:
+        pending: list[int] = []
+        for claim, ready_at, waiting in arguments:
+            values = {"k": claim.lane, "f": claim.fence, "until": ready_at, "wait": int(waiting)}
+            # A lane that was lost meanwhile is its new holder's business.
+            pending.append(connection.execute(sql.RELEASE_LANE, values).scalar() or 0)
+        return pending
+
+    async def complete(self, claim: Claim, record: TurnRecord) -> list[QueuedDelivery]:
+        """End a turn: history, deliveries and events in one transaction. Raises LeaseLost.
+
+        The first delivery is already `sending`, since its holder sends it next: one commit less per answer.
+        """
+        return await self._write(self._complete, (claim, record))
+
+    def _complete(
+        self, connection: Connection, arguments: Sequence[tuple[Claim, TurnRecord]]
+    ) -> list[list[QueuedDelivery]]:
+        return [self._complete_once(connection, claim, record) for claim, record in arguments]
+
+    def _complete_once(self, connection: Connection, claim: Claim, record: TurnRecord) -> list[QueuedDelivery]:
+        now, last = self._clock.now(), record.seqs[-1]
+        self._change_pending(connection, claim, len(record.deliveries) - len(record.seqs))
+        connection.execute(
+            sql.DEAD_EVENTS if record.error else sql.DONE_EVENTS,
+            {"seqs": list(record.seqs), "now": now, "e": record.error or None},
+        )
+        said = [record.question, record.answer]
+        turns = [rows.turn_row(record.session, last, n, message, now) for n, message in enumerate(said) if message]
+        if turns:
+            connection.execute(sql.ADD_TURN, turns)
+        if record.images:
+            connection.execute(self._upserts.add_media, [rows.media_row(image, now) for image in record.images])
+        return self._queue_deliveries(connection, last, record.deliveries, now)
+
+    def _queue_deliveries(
+        self, connection: Connection, seq: int, deliveries: Sequence[Delivery], now: float
+    ) -> list[QueuedDelivery]:
+        if not deliveries:
+            return []
+        states = ["sending", *["queued"] * (len(deliveries) - 1)]
+        new = [rows.delivery_row(one, seq, state, now) for one, state in zip(deliveries, states, strict=True)]
+        ids = connection.execute(sql.ADD_DELIVERY, new).scalars().all()
+        return [QueuedDelivery(id, state, 0, one) for id, state, one in zip(ids, states, deliveries, strict=True)]
+
+    def _change_pending(self, connection: Connection, claim: Claim, by: int) -> None:
+        values = {"k": claim.lane, "f": claim.fence, "by": by}
+        if connection.execute(sql.CHANGE_PENDING, values).rowcount != 1:
+            raise LeaseLost(claim.lane)
+
+    async def retry_event(self, claim: Claim, seqs: Sequence[int], error: str) -> None:
+        """Count one more failed try of events whose turn will be taken up again. Raises LeaseLost."""
+        await self._write(self._retry_event, (claim, list(seqs), error))
+
+    def _retry_event(self, connection: Connection, arguments: Sequence[tuple[Claim, list[int], str]]) -> list[None]:
+        for claim, seqs, error in arguments:
+            self._change_pending(connection, claim, 0)
+            connection.execute(sql.RETRY_EVENTS, {"seqs": seqs, "e": error})
+        return [None] * len(arguments)
+
+    # ----------------------------------------------------------------- outbox
+
+    async def start_delivery(self, claim: Claim, id: int) -> None:
+        """Say on disk that it is about to be sent. Raises LeaseLost."""
+        await self._write(self._mark_delivery, (claim, id, {"state": "sending"}, 0))
+
+    async def finish_delivery(
+        self, claim: Claim, id: int, state: str, *, platform_message_id: str = "", error: str = ""
+    ) -> None:
+        """Record the end: `sent`, `unknown` or `dead`. Raises LeaseLost."""
+        values = {
+            "state": state,
+            "finished_at": self._clock.now(),
+            "platform_message_id": platform_message_id or None,
+            "error": error or None,
+        }
+        await self._write(self._mark_delivery, (claim, id, values, -1))
+
+    async def retry_delivery(self, claim: Claim, id: int, error: str) -> None:
+        """Count a failed try; it was certainly not sent. Raises LeaseLost."""
+        values = {"state": "queued", "attempts": delivery.c.attempts + 1, "error": error}
+        await self._write(self._mark_delivery, (claim, id, values, 0))
+
+    def _mark_delivery(
+        self, connection: Connection, arguments: Sequence[tuple[Claim, int, dict[str, Any], int]]
+    ) -> list[None]:
+        for claim, id, values, by in arguments:
+            self._change_pending(connection, claim, by)
+            connection.execute(update(delivery).where(delivery.c.id == id).values(**values))
+        return [None] * len(arguments)
+
+    # ---------------------------------------------------------------- reading
+
+    async def history(self, session: str, turns: int) -> list[Message]:
+        """The last `turns` turns of a session, oldest first."""
+        if turns <= 0:
+            return []
+        query = select(turn.c.body).where(turn.c.session == session).order_by(turn.c.id.desc()).limit(2 * turns)
+        bodies = await self._read(lambda connection: connection.execute(query).scalars().all())
+        return [rows.turn_message(body) for body in reversed(bodies)]
+
+    async def picture_count(self, session: str) -> int:
+        """How many pictures a session has numbered."""
+        query = select(func.coalesce(func.max(turn.c.pictures), 0)).where(turn.c.session == session)
+        return await self._read(lambda connection: connection.execute(query).scalar_one())
+
+    async def event_status(self, conversation: Conversation, event_id: str) -> dict[str, Any] | None:
+        """State of one event and its replies, for REST; None if it is not known."""
+        return await self._read(lambda connection: _event_status(connection, conversation, event_id))
+
+    async def dead_letters(self, limit: int = 100) -> list[letters.DeadLetter]:
+        """Dead events and deliveries, and deliveries in doubt, newest first."""
+        return await self._read(lambda connection: letters.dead_letters(connection, limit))
+
+    async def retry_dead(self, kind: str, id: int) -> bool:
+        """Queue a dead event, or a dead or doubtful delivery, once more. False if there is no such thing."""
+        revived = await self._write(self._retry_dead, (kind, id))
+        if revived:
+            self.wake.set()
+        return revived
+
+    def _retry_dead(self, connection: Connection, arguments: Sequence[tuple[str, int]]) -> list[bool]:
+        found = [letters.requeue(connection, kind, id) for kind, id in arguments]
+        for key in filter(None, found):
+            # The lane may have been swept away meanwhile.
+            wake = {"key": key, "pending": 1, "ready_at": self._clock.now()}
+            connection.execute(self._upserts.wake_lane, wake)
+        return [key is not None for key in found]
+
+    async def counts(self) -> dict[str, int]:
+        """Numbers of open, dead and doubtful rows, for /readyz and doctor."""
+        return await self._read(_counts)
+
+    async def next_ready(self) -> float | None:
+        """When the next unheld lane becomes claimable (seconds since 1970), or None."""
+        query = select(func.min(lane.c.ready_at)).where(text(PENDING))
+        return await self._read(lambda connection: connection.execute(query).scalar())
+
+    async def sweep(self) -> int:
+        """Forget finished events and deliveries older than keep_ids_days and empty lanes; returns rows removed."""
+        before = self._clock.now() - self._config.keep_ids_days * 86_400
+        return await self._write(_sweep, before)
+
+    async def _write(self, operation: Callable[[Connection, Sequence[Any]], Sequence[Any]], argument: Any) -> Any:
+        try:
+            return await self._writer.submit(operation, argument)
+        except OperationalError:
+            # Finishing what was accepted also needs disk: give up the reserve and try once more.
+            if not self._guard.drop_ballast():
+                raise
+            return await self._writer.submit(operation, argument)
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._reading.connect() as connection:
+                return query(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+
+def _take(fresh: set[str], row: dict[str, Any]) -> bool:
+    """The first row with a fresh key gets it; a second copy in the same batch is a duplicate."""
+    if row["event_key"] not in fresh:
+        return False
+    fresh.remove(row["event_key"])
+    return True
+
+
+def _free_lanes(connection: Connection, now: Sequence[float]) -> list[None]:
+    # The process lock says that nobody else lives: every lease is a dead process's.
+    connection.execute(update(lane).where(text(PENDING)).values(ready_at=now[0], waiting=0))
+    return [None] * len(now)
+
+
+def _event_status(connection: Connection, conversation: Conversation, event_id: str) -> dict[str, Any] | None:
+    key = rows.event_key(conversation, event_id)
+    found = connection.execute(select(event.c.seq, event.c.state, event.c.lane).where(event.c.event_key == key)).first()
+    if found is None:
+        return None
+    query = select(delivery.c.key, delivery.c.state, delivery.c.body).where(delivery.c.event_seq == found.seq)
+    sent = connection.execute(query.order_by(delivery.c.id)).all()
+    replies = [{"key": row.key, "state": row.state, "text": rows.delivery_from_body(row.body).text} for row in sent]
+    return {"state": found.state, "replies": replies}
+
+
+def _counts(connection: Connection) -> dict[str, int]:
+    open_work = select(func.coalesce(func.sum(lane.c.pending), 0)).where(text(PENDING))
+    dead = select(func.count()).select_from(event).where(text("state = 'dead'"))
+    doubtful = select(func.count()).select_from(delivery).where(text("state IN ('unknown', 'dead')"))
+    return {
+        "pending": connection.execute(open_work).scalar_one(),
+        "dead_events": connection.execute(dead).scalar_one(),
+        "doubtful_deliveries": connection.execute(doubtful).scalar_one(),
+    }
+
+
+def _sweep(connection: Connection, before: Sequence[float]) -> list[int]:
+    removed = 0
+    for limit in before:
+        old_deliveries = delete(delivery).where(delivery.c.finished_at < limit, delivery.c.state == "sent")
+        old_events = delete(event).where(event.c.finished_at < limit, event.c.state == "done")
+        removed += connection.execute(old_deliveries).rowcount + connection.execute(old_events).rowcount
+        idle = delete(lane).where(lane.c.pending == 0, lane.c.ready_at < limit)
+        removed += connection.execute(idle).rowcount
+    return [removed] * len(before)
