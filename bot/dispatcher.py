@@ -1,0 +1,57 @@
+"""The first handler that accepts a message answers it: one path for webhooks, API, page and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from bot.drafts import Draft
+from bot.engine.chain import EngineChain
+from bot.event import MessageEvent, Reply
+from bot.handler import Context, Handlers, ModelChoice
+from bot.message import Message
+from bot.router import ModelRouter
+
+
+class Dispatcher:
+    """Holds what handlers may use; `load_picture` gives encoded bytes by SHA-256."""
+
+    def __init__(
+        self,
+        tables: Sequence[Handlers],
+        router: ModelRouter,
+        engines: EngineChain,
+        load_picture: Callable[[str], Awaitable[bytes]],
+    ) -> None:
+        self._tables = tables
+        self._router = router
+        self._engines = engines
+        self._load_picture = load_picture
+
+    async def answer(
+        self,
+        event: MessageEvent,
+        *,
+        history: tuple[Message, ...] = (),
+        draft: Draft | None = None,
+        model: ModelChoice = "auto",
+        missing: tuple[str, ...] = (),
+    ) -> Reply | None:
+        """The reply, or None when no handler takes the message. Raises EngineError.
+
+        Pictures of `event.message` must have been kept: a sha256 each. missing: see Context.
+        """
+        context = Context(
+            history=history,
+            router=self._router,
+            engines=self._engines,
+            load_picture=self._load_picture,
+            draft=draft or Draft(),
+            model=model,
+            cache_salt=event.session,
+            missing=missing,
+        )
+        for table in self._tables:
+            for accepts, handler in table.messages:
+                if accepts(event):
+                    return await handler(event, context)
+        return None
