@@ -19,7 +19,10 @@ from bot.message import Image
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A webhook request as it came. Header names are lower case; query values are URL-decoded; now: wall time, seconds."""
+    """A webhook request as it came.
+
+    Header names are lower case; query values are URL-decoded; now: wall time, seconds.
+    """
 
     method: str
     path: str

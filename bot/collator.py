@@ -69,7 +69,5 @@ def _join(taken: Sequence[QueuedEvent]) -> Turn:
     if len(events) == 1:
         return Turn(tuple(taken), events[0])
     parts: list[Part] = [part for event in events for part in event.message.parts]
-    joined = replace(
-        events[-1], message=Message("user", tuple(parts)), to_me=any(event.to_me for event in events)
-    )
+    joined = replace(events[-1], message=Message("user", tuple(parts)), to_me=any(event.to_me for event in events))
     return Turn(tuple(taken), joined)

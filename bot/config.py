@@ -157,9 +157,14 @@ class ModelsConfig(Section):
 
 
 class AdapterConfig(Section):
-    """Base of adapters' own sections. platform: the module in `adapters/`; empty means the section's name."""
+    """Base of adapters' own sections.
+
+    platform: the module in `adapters/`; empty means the section's name. account_id: tells accounts of one
+    platform apart in keys; do not change it later.
+    """
 
     platform: str = ""
+    account_id: str = "default"
 
 
 class Config(Section):

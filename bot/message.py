@@ -84,17 +84,17 @@ class Message:
                 found.extend(part.message.images)
         return tuple(found)
 
-    def map_images(self, images: Mapping[Image, Image]) -> Message:
-        """The same message with pictures replaced (fetched, numbered)."""
+    def map_images(self, images: Mapping[Image, Image | None]) -> Message:
+        """The same message with pictures replaced (fetched, numbered), or left out where None is given."""
 
-        def swap(part: Part) -> Part:
+        def swap(part: Part) -> Part | None:
             if isinstance(part, Image):
                 return images.get(part, part)
             if isinstance(part, Quote):
                 return Quote(part.message.map_images(images), part.sender)
             return part
 
-        return Message(self.role, tuple(swap(part) for part in self.parts))
+        return Message(self.role, tuple(new for new in map(swap, self.parts) if new is not None))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, read back by `from_dict`; empty fields are left out."""

@@ -80,11 +80,11 @@ def database_url(config: StoreConfig, data_dir: Path) -> str:
     return config.url.reveal() or f"sqlite:///{data_dir / 'kantu.sqlite'}"
 
 
-def open_database(config: StoreConfig, data_dir: Path) -> tuple[Engine, DiskGuard]:
-    """Open or make the database. Raises ConfigError with the mend."""
+def open_database(config: StoreConfig, data_dir: Path, *, owner: bool = True) -> tuple[Engine, DiskGuard]:
+    """Open or make the database; a SQLite file has one owner at a time. Raises ConfigError with the mend."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     url = database_url(config, data_dir)
-    guard = DiskGuard(data_dir, config.min_free_bytes, exclusive=url.startswith("sqlite"))
+    guard = DiskGuard(data_dir, config.min_free_bytes, exclusive=owner and url.startswith("sqlite"))
     try:
         engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         if engine.dialect.name == "sqlite":

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bot.event import Conversation, Delivery, Event, MessageEvent, event_from_dict
+from bot.event import Delivery, Event, MessageEvent, event_from_dict, quote_key
 from bot.message import Image, Message
 
 R = TypeVar("R")
@@ -36,24 +36,29 @@ class QueuedDelivery:
     delivery: Delivery
 
 
-def event_key(conversation: Conversation, event_id: str) -> str:
+def event_key(platform: str, account_id: str, event_id: str) -> str:
     """The de-duplication key of an event: its account and the platform's id."""
-    return f"{conversation.platform}/{conversation.account_id}/{event_id}"
+    return f"{quote_key(platform)}/{quote_key(account_id)}/{event_id}"
 
 
 def event_row(event: Event, now: float) -> dict[str, Any]:
     """The inbox row of a new event."""
     where = event.conversation
-    second = isinstance(event, MessageEvent) and event.dedup_message and event.message_id
     return {
-        "event_key": event_key(where, event.id),
-        "message_key": f"{where.key}/{event.message_id}" if second else None,  # pyright: ignore[reportAttributeAccessIssue]
+        "event_key": event_key(where.platform, where.account_id, event.id),
+        "message_key": _message_key(event),
         "lane": where.key,
         "state": "queued",
         "attempts": 0,
         "received_at": now,
         "body": _encode(event.to_dict()).decode(),
     }
+
+
+def _message_key(event: Event) -> str | None:
+    if isinstance(event, MessageEvent) and event.dedup_message and event.message_id:
+        return f"{event.conversation.key}/{event.message_id}"
+    return None
 
 
 def queued_event(row: Any) -> QueuedEvent:

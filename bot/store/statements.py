@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     insert,
     literal_column,
     or_,
@@ -30,6 +31,7 @@ _seqs = bindparam("seqs", expanding=True)
 
 
 FULL_LANES = select(lane.c.key).where(lane.c.key.in_(_keys), lane.c.pending >= bindparam("limit"))
+BACKLOG = select(func.coalesce(func.sum(lane.c.pending), 0)).where(text(PENDING))
 READY_LANES = (
     select(lane.c.key, lane.c.fence)
     # A stamp beyond the horizon was written before the clock was set back: it has expired.

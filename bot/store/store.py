@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, func, select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bot.clock import Clock
 from bot.config import StoreConfig
 from bot.errors import LeaseLost, StoreFull
-from bot.event import Conversation, Delivery, Event
+from bot.event import Delivery, Event
 from bot.message import Image, Message
 from bot.store import letters, rows
 from bot.store import statements as sql
@@ -71,20 +71,23 @@ class Store:
         self._guard = guard
         self._upserts = sql.upserts(engine.dialect.name)
         self._writer = Writer(engine, asyncio.get_running_loop())
+        self._backlog = 0
+        self._counted_at = float("-inf")
         self._reading = engine.execution_options(reading=True)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         #: set whenever a lane may have become claimable
         self.wake = asyncio.Event()
 
     @staticmethod
-    async def open(config: StoreConfig, data_dir: Path, clock: Clock) -> Store:
+    async def open(config: StoreConfig, data_dir: Path, clock: Clock, *, owner: bool = True) -> Store:
         """Open the database, make its tables if need be, and free the lanes a dead process held.
 
-        Raises ConfigError when it cannot be opened or another process holds it.
+        owner: the one process that works on a SQLite file; others may look and revive dead letters.
+        Raises ConfigError when it cannot be opened or has an owner already.
         """
-        engine, guard = await asyncio.to_thread(open_database, config, data_dir)
+        engine, guard = await asyncio.to_thread(open_database, config, data_dir, owner=owner)
         store = Store(engine, config, clock, guard)
-        if engine.dialect.name == "sqlite":
+        if engine.dialect.name == "sqlite" and owner:
             await store._write(_free_lanes, clock.now())
         return store
 
@@ -102,12 +105,17 @@ class Store:
         if not self._guard.has_room():
             raise StoreFull("the disk is nearly full")
         now = self._clock.now()
-        fresh = await self._write(self._accept, [rows.event_row(one, now) for one in events])
+        try:
+            fresh = await self._write(self._accept, [rows.event_row(one, now) for one in events])
+        except SQLAlchemyError as error:
+            raise StoreFull(f"cannot write: {type(error).__name__}") from error
         if any(fresh):
             self.wake.set()
         return fresh
 
     def _accept(self, connection: Connection, batches: Sequence[list[dict[str, Any]]]) -> list[list[bool] | StoreFull]:
+        if self._backlog_full(connection):
+            return [StoreFull("too many unanswered messages") for _ in batches]
         full = self._full_lanes(connection, {row["lane"] for batch in batches for row in batch})
         refused = [any(row["lane"] in full for row in batch) for batch in batches]
         wanted = [row for batch, no in zip(batches, refused, strict=True) if not no for row in batch]
@@ -117,6 +125,13 @@ class Store:
             StoreFull("too many unanswered messages in one conversation") if no else [_take(fresh, r) for r in batch]
             for batch, no in zip(batches, refused, strict=True)
         ]
+
+    def _backlog_full(self, connection: Connection) -> bool:
+        # Adding up all lanes is not for every batch: once a second is exact enough for a limit this coarse.
+        if self._clock.monotonic() - self._counted_at >= 1.0:
+            self._counted_at = self._clock.monotonic()
+            self._backlog = connection.execute(sql.BACKLOG).scalar_one()
+        return self._backlog >= self._config.max_pending
 
     def _full_lanes(self, connection: Connection, keys: set[str]) -> set[str]:
         limit = self._config.max_pending_per_conversation
@@ -169,8 +184,9 @@ class Store:
         """Let go of a lane; it may be claimed again after `delay` seconds, or, when `waiting`, at the next event."""
         ready_at = self._clock.now() + delay
         pending = await self._write(self._release, (claim, ready_at, waiting))
-        if pending and not delay:
-            self.wake.set()
+        if pending:
+            # Another process may come first; then this wakes for nothing.
+            asyncio.get_running_loop().call_later(delay, self.wake.set)
 
     def _release(self, connection: Connection, arguments: Sequence[tuple[Claim, float, bool]]) -> list[int]:
         pending: list[int] = []
@@ -278,9 +294,10 @@ class Store:
         query = select(func.coalesce(func.max(turn.c.pictures), 0)).where(turn.c.session == session)
         return await self._read(lambda connection: connection.execute(query).scalar_one())
 
-    async def event_status(self, conversation: Conversation, event_id: str) -> dict[str, Any] | None:
+    async def event_status(self, platform: str, account_id: str, event_id: str) -> dict[str, Any] | None:
         """State of one event and its replies, for REST; None if it is not known."""
-        return await self._read(lambda connection: _event_status(connection, conversation, event_id))
+        key = rows.event_key(platform, account_id, event_id)
+        return await self._read(lambda connection: _event_status(connection, key))
 
     async def dead_letters(self, limit: int = 100) -> list[letters.DeadLetter]:
         """Dead events and deliveries, and deliveries in doubt, newest first."""
@@ -346,8 +363,7 @@ def _free_lanes(connection: Connection, now: Sequence[float]) -> list[None]:
     return [None] * len(now)
 
 
-def _event_status(connection: Connection, conversation: Conversation, event_id: str) -> dict[str, Any] | None:
-    key = rows.event_key(conversation, event_id)
+def _event_status(connection: Connection, key: str) -> dict[str, Any] | None:
     found = connection.execute(select(event.c.seq, event.c.state, event.c.lane).where(event.c.event_key == key)).first()
     if found is None:
         return None
@@ -358,11 +374,10 @@ def _event_status(connection: Connection, conversation: Conversation, event_id: 
 
 
 def _counts(connection: Connection) -> dict[str, int]:
-    open_work = select(func.coalesce(func.sum(lane.c.pending), 0)).where(text(PENDING))
     dead = select(func.count()).select_from(event).where(text("state = 'dead'"))
     doubtful = select(func.count()).select_from(delivery).where(text("state IN ('unknown', 'dead')"))
     return {
-        "pending": connection.execute(open_work).scalar_one(),
+        "pending": connection.execute(sql.BACKLOG).scalar_one(),
         "dead_events": connection.execute(dead).scalar_one(),
         "doubtful_deliveries": connection.execute(doubtful).scalar_one(),
     }

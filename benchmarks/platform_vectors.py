@@ -1,0 +1,218 @@
+"""Runs folders of recorded webhook requests through the adapters and compares what comes out.
+
+    python benchmarks/platform_vectors.py DIR [--jsonl OUT]
+
+A folder holds one JSON file per platform: `secrets` per configuration, and `cases`, each with a request, the
+time of its receipt and what is expected. Cases run in order; those of one configuration share one memory of
+what was seen. Prints every mismatch and a count per platform; exit status 1 when there is any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bot.adapter import Adapter, Received, Request
+from bot.config import convert
+from bot.errors import Rejected
+from bot.event import MessageEvent
+from bot.message import Image, Message, Quote
+
+Json = dict[str, Any]
+
+RESULTS = (
+    "outcome",
+    "reason",
+    "message",
+    "response",
+    "stream_id",
+    "open_kfid",
+    "sync_token",
+    "reply_url",
+    "reply_url_refused",
+)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """config: from a file's secrets and policy to our section. image: a picture in the files' words."""
+
+    config: Callable[[Json, Json], Json]
+    image: Callable[[Image], Json]
+
+
+def _generic_config(secrets: Json, policy: Json) -> Json:
+    github = secrets.get("scheme", "standard-webhooks") != "standard-webhooks"
+    return {
+        "secrets": secrets.get("webhook_secrets") or [secrets["secret"]],
+        "scheme": "github" if github else "standard-webhooks",
+        "max_age": policy["max_age_s"],
+    }
+
+
+def _generic_image(image: Image) -> Json:
+    if image.source.startswith("inline:"):
+        return {"kind": "inline", "mime": image.mime_type, "sha256": image.source.removeprefix("inline:")}
+    return {"kind": "url", "url": image.source, "fetch": "GET, SSRF-guarded"}
+
+
+PLATFORMS = {"generic": Platform(_generic_config, _generic_image)}
+
+
+@dataclass
+class Receiver:
+    """One configured adapter and, above it, the memory that the store keeps in a running service."""
+
+    platform: Platform
+    adapter: Adapter
+    ids: set[str] = field(default_factory=set[str])
+    messages: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+    def run(self, case: Json) -> Json:
+        """The outcome of one case, in the files' words."""
+        try:
+            received = self.adapter.receive(_request(case))
+        except Rejected as error:
+            return {"outcome": "rejected", "reason": error.reason}
+        except Exception as error:
+            return {"outcome": "crash", "reason": repr(error)}
+        return self._judge(received) | {"response": _response(received)}
+
+    def _judge(self, received: Received) -> Json:
+        if received.ignored:
+            return {"outcome": "ignored", "reason": received.ignored}
+        events = [event for event in received.events if isinstance(event, MessageEvent)]
+        if not events:
+            return {"outcome": "handshake"}
+        fresh = [event for event in events if self._remember(event)]
+        return self._accepted(fresh[0]) if fresh else {"outcome": "duplicate"}
+
+    def _accepted(self, event: MessageEvent) -> Json:
+        links = {name: event.platform_data[name] for name in ("reply_url",) if name in event.platform_data}
+        return {"outcome": "accepted", "message": _message(event, self.platform.image), **links}
+
+    def _remember(self, event: MessageEvent) -> bool:
+        """Whether the event is new; only then is it remembered."""
+        second = (event.conversation.key, event.message_id)
+        named = event.dedup_message and event.message_id
+        if event.id in self.ids or (named and second in self.messages):
+            return False
+        self.ids.add(event.id)
+        if named:
+            self.messages.add(second)
+        return True
+
+
+def run_file(data: Json) -> Iterator[tuple[Json, Json]]:
+    """Every case with the record of what happened."""
+    platform = PLATFORMS[data["platform"]]
+    module = importlib.import_module(f"adapters.{data['platform']}")
+    receivers = {name: _receiver(module, platform, data, secrets) for name, secrets in data["secrets"].items()}
+    for case in data["cases"]:
+        found = receivers[case["config"]].run(case)
+        yield case, {"platform": data["platform"], "id": case["id"], **{name: found.get(name) for name in RESULTS}}
+
+
+def mismatches(case: Json, record: Json) -> list[str]:
+    """One line for each expected value that differs."""
+    expected = case["expect"]
+    names = ["outcome", *(name for name in RESULTS[1:] if name in expected)]
+    return [
+        f"{record['id']}: {name}: expected {_short(expected[name])}, got {_short(record[name])}"
+        for name in names
+        if record[name] != expected[name]
+    ]
+
+
+def _receiver(module: Any, platform: Platform, data: Json, secrets: Json) -> Receiver:
+    section = convert(platform.config(secrets, data["policy"]), module.Adapter.Config, environ={})
+    return Receiver(platform, module.Adapter(data["platform"], section, None))
+
+
+def _request(case: Json) -> Request:
+    request = case["request"]
+    headers = {name.lower(): value for name, value in request["headers"].items()}
+    body = base64.b64decode(request["body_b64"])
+    return Request(request["method"], request["path"], request["query"], headers, body, case["now"])
+
+
+def _response(received: Received) -> Json | None:
+    ack = received.ack
+    if not ack.body:
+        return None
+    return {"json": json.loads(ack.body)} if "json" in ack.content_type else {"text": ack.body.decode()}
+
+
+def _message(event: MessageEvent, image: Callable[[Image], Json]) -> Json:
+    quotes = [part.message for part in event.message.parts if isinstance(part, Quote)]
+    return {
+        "platform": event.conversation.platform,
+        "conversation": {"id": event.conversation.chat_id, "type": event.conversation.chat_type},
+        "sender": {"id": event.sender.id} | ({"name": event.sender.name} if event.sender.name else {}),
+        "message_id": event.message_id,
+        "dedup_key": event.id,
+        **_content(event.message, image),
+        "mentions": [{"id": m.user_id, "name": m.name, "is_bot": m.is_bot} for m in event.mentions],
+        "mentioned_bot": any(mention.is_bot for mention in event.mentions),
+        "reply_to": event.reply_to or None,
+        "quoted": _content(quotes[0], image) if quotes else None,
+        "sent_at": event.timestamp,
+    }
+
+
+def _content(message: Message, image: Callable[[Image], Json]) -> Json:
+    own = [part for part in message.parts if isinstance(part, Image)]
+    return {"text": message.text, "images": [image(one) for one in own]}
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:600]
+
+
+def _load(folder: Path) -> Iterator[Json]:
+    for path in sorted(folder.glob("*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and "cases" in data:
+            yield data
+
+
+def run_folder(folder: Path) -> tuple[list[Json], list[str]]:
+    """All records and all mismatches; one line per platform is printed on the way."""
+    records: list[Json] = []
+    wrong: list[str] = []
+    for data in _load(folder):
+        if data["platform"] not in PLATFORMS:
+            print(f"{data['platform']}: no adapter ({len(data['cases'])} cases)")
+            continue
+        results = list(run_file(data))
+        bad = [line for case, record in results for line in mismatches(case, record)]
+        records += [record for _, record in results]
+        wrong += bad
+        print("\n".join([f"{data['platform']}: {len(results)} cases, {len(bad)} mismatches", *bad]))
+    return records, wrong
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--jsonl", type=Path, help="write one record per case")
+    arguments = parser.parse_args()
+    records, wrong = run_folder(arguments.folder)
+    if arguments.jsonl:
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+        arguments.jsonl.write_text("".join(lines), encoding="utf-8")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

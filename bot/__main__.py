@@ -1,0 +1,169 @@
+"""kantu serve | ask | doctor | dead"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot import __version__
+from bot.errors import ConfigError, KantuError
+
+if TYPE_CHECKING:
+    from bot.config import Config
+
+# Heavy modules are imported by the command that needs them: `kantu --help` is instant.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script; returns the exit status: 0 well, 1 it failed, 2 wrong arguments or configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = _load(options.config)
+        logging.basicConfig(
+            level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        )
+        return options.run(options, config)
+    except ConfigError as error:
+        print(f"kantu: {error}", file=sys.stderr)
+        return 2
+    except KantuError as error:
+        print(f"kantu: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kantu", description="看图: a Chinese chat bot for pictures and questions")
+    parser.add_argument("--version", action="version", version=f"kantu {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--config", metavar="FILE", help="configuration (default: $KANTU_CONFIG, ./config.yaml, or built-in defaults)"
+    )
+
+    serve = commands.add_parser("serve", parents=[shared], help="run the service")
+    serve.set_defaults(run=_serve)
+
+    ask = commands.add_parser("ask", parents=[shared], help="ask about pictures, here and now")
+    ask.add_argument("words", nargs="+", metavar="PICTURE… QUESTION", help="picture files, then the question")
+    ask.add_argument("--model", choices=("auto", "light", "heavy"), default="auto")
+    ask.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    ask.set_defaults(run=_ask)
+
+    doctor = commands.add_parser("doctor", parents=[shared], help="check the set-up; says how to mend what is wrong")
+    doctor.set_defaults(run=_doctor)
+
+    dead = commands.add_parser("dead", parents=[shared], help="list dead letters, or try one again")
+    dead.add_argument("--retry", metavar="KIND/ID", help="event/12 or delivery/7")
+    dead.set_defaults(run=_dead)
+    return parser
+
+
+def _load(given: str | None) -> Config:
+    from bot.config import load
+
+    named = given or os.environ.get("KANTU_CONFIG")
+    if named:
+        return load(Path(named))
+    default = Path("config.yaml")
+    return load(default if default.exists() else None)
+
+
+def _serve(_options: argparse.Namespace, config: Config) -> int:
+    import uvloop
+
+    return uvloop.run(serve_until_signal(config))
+
+
+async def serve_until_signal(config: Config) -> int:
+    from bot.app import Service
+
+    service = await Service.open(config)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await service.start()
+    except OSError as error:
+        await service.stop()
+        raise ConfigError(
+            f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror}; set server.port"
+        ) from error
+    print(f"看图已启动: http://{config.server.host}:{service.port}/  (Ctrl-C 停止)", flush=True)
+    await stop.wait()
+    await service.stop()
+    return 0
+
+
+def _ask(options: argparse.Namespace, config: Config) -> int:
+    *names, question = options.words
+    if Path(question).is_file():
+        names, question = options.words, ""
+    return asyncio.run(_ask_once(names, question, options, config))
+
+
+async def _ask_once(names: Sequence[str], question: str, options: argparse.Namespace, config: Config) -> int:
+    from bot.app import Core
+    from bot.clock import Clock
+    from bot.question import ask
+    from bot.terminal import TerminalDraft, read_pictures
+
+    pictures = read_pictures(names)
+    clock = Clock()
+    core = Core.build(config, clock)
+    draft = TerminalDraft(quiet=options.json)
+    try:
+        result = await ask(
+            core.dispatcher, core.media, pictures, question, model=options.model, draft=draft, clock=clock
+        )
+    finally:
+        draft.close()
+        await core.close()
+    if options.json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False, indent=1))
+    else:
+        draft.finish(result)
+    return 0
+
+
+def _doctor(_options: argparse.Namespace, config: Config) -> int:
+    from bot.doctor import examine
+
+    return asyncio.run(examine(config))
+
+
+def _dead(options: argparse.Namespace, config: Config) -> int:
+    return asyncio.run(_dead_letters(options.retry, config))
+
+
+async def _dead_letters(retry: str | None, config: Config) -> int:
+    from bot.clock import Clock
+    from bot.store import Store
+
+    store = await Store.open(config.store, Path(config.data_dir), Clock(), owner=False)
+    try:
+        if retry is None:
+            for letter in await store.dead_letters():
+                print(f"{letter.kind}/{letter.id}\t{letter.state}\t{letter.attempts}\t{letter.lane}\t{letter.error}")
+            return 0
+        kind, _, number = retry.partition("/")
+        if kind in ("event", "delivery") and number.isdecimal() and await store.retry_dead(kind, int(number)):
+            print(f"{retry} is queued again")
+            return 0
+        print(f"kantu: there is no dead letter {retry}; `kantu dead` lists them", file=sys.stderr)
+        return 1
+    finally:
+        await store.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""The composition root: configuration in, running service out. Adapters and handlers are loaded by name."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from bot.adapter import Adapter, Http
+from bot.clock import Clock
+from bot.config import Config, Model, ReaderModel, convert
+from bot.dispatcher import Dispatcher
+from bot.engine.base import Engine
+from bot.engine.chain import EngineChain
+from bot.errors import ConfigError
+from bot.fetch import Fetcher
+from bot.handler import Handlers
+from bot.intake import Intake
+from bot.media import MediaStore
+from bot.router import ModelRouter
+from bot.store import Store
+from bot.web.api import Api
+from bot.web.auth import Auth, check_exposure
+from bot.web.health import Health
+from bot.web.server import Server, make_app
+from bot.web.webhooks import Webhooks
+from bot.worker import Worker
+
+log = logging.getLogger(__name__)
+
+_SWEEP_EVERY = 3600.0
+_STASH_KEPT = 7 * 86_400.0
+
+
+def load_handlers(names: Sequence[str]) -> list[Handlers]:
+    """The tables of `handlers/<name>.py`. Raises ConfigError."""
+    return [_attribute(f"handlers.{name}", "on", Handlers, "handlers") for name in names]
+
+
+def load_adapters(config: Config, http: Http) -> dict[str, Adapter]:
+    """An adapter per section; the section's name is the platform unless it says otherwise. Raises ConfigError."""
+    sections = config.adapters if config.adapters is not None else default_adapters(Path(config.data_dir))
+    return {name: _adapter(name, section, http) for name, section in sections.items()}
+
+
+def default_adapters(data_dir: Path) -> dict[str, dict[str, Any]]:
+    """With no configuration: the generic webhook, with a secret of its own made at the first start."""
+    path = data_dir / "webhook-secret"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}\n", encoding="ascii")
+    return {"generic": {"secrets": [f"file:{path}"]}}
+
+
+def _adapter(name: str, section: Mapping[str, Any], http: Http) -> Adapter:
+    platform = str(section.get("platform") or name)
+    kind = _attribute(f"adapters.{platform}", "Adapter", type, f"adapters.{name}")
+    assert issubclass(kind, Adapter)
+    return kind(name, convert(dict(section), kind.Config, where=f"adapters.{name}"), http)
+
+
+def _attribute(module: str, name: str, kind: type[Any], where: str) -> Any:
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ConfigError(f"{where}: there is no module {module}") from None
+    if not isinstance(found, kind):
+        raise ConfigError(f"{where}: {module} exports no `{name}`")
+    return found
+
+
+def build_engines(config: Config, clock: Clock) -> EngineChain:
+    """Light, heavy and the built-in reader behind both."""
+    models = config.models
+    light = _engine(models.light, "light", clock)
+    heavy = None if models.heavy is None else _engine(models.heavy, "heavy", clock)
+    spare = None
+    if models.fallback:
+        spare = light if isinstance(models.light, ReaderModel) else _engine(ReaderModel(), "reader", clock)
+    return EngineChain(light, heavy, spare, models.breaker, clock, fallback=models.fallback)
+
+
+def _engine(model: Model, role: str, clock: Clock) -> Engine:
+    if isinstance(model, ReaderModel):
+        from bot.engine.reader import ReaderEngine
+
+        return ReaderEngine(model)
+    from bot.engine.openai import OpenAIEngine
+
+    return OpenAIEngine(role, model, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What answering needs, with or without a service around it."""
+
+    media: MediaStore
+    engines: EngineChain
+    dispatcher: Dispatcher
+
+    @staticmethod
+    def build(config: Config, clock: Clock) -> Core:
+        """Starts nothing. Raises ConfigError."""
+        media = MediaStore(Path(config.data_dir) / "media", config.media, clock=clock)
+        engines = build_engines(config, clock)
+        dispatcher = Dispatcher(load_handlers(config.handlers), ModelRouter(), engines, media.load)
+        return Core(media, engines, dispatcher)
+
+    async def close(self) -> None:
+        """End workers and connections."""
+        await self.engines.close()
+        await self.media.close()
+
+
+class Service:
+    """The running service. `start`, then `stop`; built by `open`."""
+
+    def __init__(self, config: Config, clock: Clock, core: Core, store: Store, fetcher: Fetcher) -> None:
+        self.config = config
+        self.store = store
+        self._core = core
+        self._fetcher = fetcher
+        self._adapters = load_adapters(config, fetcher)
+        self._worker = Worker(store, self._adapters, Intake(store, core.media), core.dispatcher, config.worker, clock)
+        self._webhooks = Webhooks(self._adapters, store, core.media, clock, config.server.body_timeout)
+        self._server = Server(self._app(clock), config.server)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = 0
+
+    @staticmethod
+    async def open(config: Config, clock: Clock | None = None) -> Service:
+        """Open the store and load everything the configuration names. Raises ConfigError."""
+        clock = clock or Clock()
+        check_exposure(config.server)
+        core = Core.build(config, clock)
+        store = await Store.open(config.store, Path(config.data_dir), clock)
+        fetcher = Fetcher(config.media)
+        try:
+            return Service(config, clock, core, store, fetcher)
+        except BaseException:
+            await store.close()
+            await core.close()
+            raise
+
+    def _app(self, clock: Clock) -> web.Application:
+        server = self.config.server
+        api = Api(self._core.dispatcher, self._core.media, self._fetcher, server, clock)
+        health = Health(self.store, self._adapters, lambda: self._webhooks.open, lambda: self._worker.running)
+        auth = Auth(server, clock)
+        routes = [*self._webhooks.routes(), *health.routes(), *auth.routes(), *api.routes()]
+        return make_app(routes, [auth.middleware], server.upload_bytes)
+
+    async def start(self) -> None:
+        """Listen and work. Raises OSError when the port is taken."""
+        self.port = await self._server.start()
+        self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._sweep_forever())]
+        for adapter in self._adapters.values():
+            self._tasks.append(asyncio.create_task(adapter.run(self._accept)))
+
+    async def _accept(self, event: Any) -> None:
+        await self.store.accept([event])
+
+    async def stop(self) -> None:
+        """Accept nothing more, finish or hand back what runs, close. Within `server.stop_timeout` and a little."""
+        self._webhooks.open = False
+        await self._worker.stop(self.config.server.stop_timeout)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.stop()
+        for adapter in self._adapters.values():
+            await adapter.close()
+        await self._fetcher.close()
+        await self._core.close()
+        await self.store.close()
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            try:
+                await self.store.sweep()
+                await self._core.media.sweep(_STASH_KEPT)
+            except Exception:
+                log.exception("the sweep failed; trying again in an hour")
+            await asyncio.sleep(_SWEEP_EVERY)

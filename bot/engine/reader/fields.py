@@ -1,0 +1,176 @@
+"""Looks a field up: `实付款是多少` in the pairs, tables and price tags of a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from bot.engine.reader.facts import Contents, Fact
+from bot.engine.reader.finding import Finding
+from bot.engine.reader.lexicon import KINDS, concepts, plain
+from bot.engine.reader.page import Line
+from bot.engine.reader.question import Item, Question
+from bot.engine.reader.values import find, fits, number
+
+#: which amount `多少钱` means when it says no more, best first
+_MAIN_AMOUNT = ("due", "paid", "total", "price", "money", "goods_total", "balance")
+
+
+def lookup(item: Item, page: Contents) -> Finding | None:
+    """The field that an item asks for, or None."""
+    prices = _price(item, page)
+    scored = [(_score(item, fact), fact) for fact in page.facts]
+    best = max((score for score, _ in scored), default=0.0)
+    if best < 0.55:
+        return prices
+    if prices is not None and prices.score >= best:
+        return prices
+    chosen = [fact for score, fact in scored if score > best - 0.05]
+    if len(chosen) > 1 and not chosen[0].table:
+        chosen = chosen[:1] if best >= 1.0 and not _same_key(chosen) else chosen[:4]
+    text = "\n".join(dict.fromkeys(_sentence(item, fact) for fact in chosen))
+    return Finding(text, tuple(line for fact in chosen for line in fact.lines), min(best, 1.0))
+
+
+def _same_key(facts: Sequence[Fact]) -> bool:
+    return len({fact.key for fact in facts}) == 1
+
+
+def _sentence(item: Item, fact: Fact) -> str:
+    owner = f"{fact.context}的" if fact.context else ""
+    del item
+    return f"{owner}{fact.key.strip()}：{fact.value}"
+
+
+def _score(item: Item, fact: Fact) -> float:
+    key = _key_score(item, fact.key)
+    if fact.table:
+        owner = _context_score(item, fact.context)
+        key = key * (0.5 + 0.6 * owner) if owner < 0.3 else 0.5 * key + 0.6 * owner * (key > 0.3)
+    elif fact.context:
+        key += 0.25 * _context_score(item, fact.context)
+    kind = _value_kind(item, fact)
+    return key if fits(kind, fact.value) else key - 0.5
+
+
+def _value_kind(item: Item, fact: Fact) -> str:
+    """A key that says what it holds (订单号) is not judged by the question's how-much words."""
+    kinds = {KINDS[name] for name in concepts(fact.key)}
+    return item.kind if not kinds or item.kind in kinds else "any"
+
+
+def _key_score(item: Item, key: str) -> float:
+    asked, name = item.special, concepts(key)
+    words, low = plain(item.text), plain(re.sub(r"[（(].*?[）)]", "", key)) or plain(key)
+    score = 0.0
+    if len(low) >= 2 and low in words:
+        score = 1.0 + 0.01 * len(low)
+    elif asked & name.keys():
+        score = 1.0
+    elif asked <= {"money"} and asked and name.keys() & set(_MAIN_AMOUNT):
+        place = min(_MAIN_AMOUNT.index(n) for n in name if n in _MAIN_AMOUNT)
+        score = 0.95 - 0.06 * place
+    elif asked <= {"time"} and asked and any(KINDS[n] == "time" for n in name):
+        score = 0.6
+    run = max((_part(run, low) for run in item.runs), default=0.0)
+    return max(score, run) + (0.04 * run if score else 0.0)
+
+
+def _part(run: str, key: str) -> float:
+    """How much of the shorter of two words the other holds, in pairs of characters."""
+    if len(run) < 2 or len(key) < 2:
+        return 0.0
+    if run in key or key in run:
+        return 0.95 if len(run) >= 0.5 * len(key) else 0.8
+    pairs = {run[i : i + 2] for i in range(len(run) - 1)}
+    shared = sum(key[i : i + 2] in pairs for i in range(len(key) - 1))
+    return 0.85 * shared / max(1, min(len(pairs), len(key) - 1))
+
+
+def _context_score(item: Item, context: str) -> float:
+    """The question names the row (or the party) that a fact belongs to."""
+    label = plain(re.sub(r"^\*[^*]+\*", "", context))
+    if label and label in plain(item.text):
+        return 1.0
+    if concepts(context).keys() & item.concepts:
+        return 1.0
+    return max((_part(run, label) for run in item.runs), default=0.0)
+
+
+# --- price tags ------------------------------------------------------------------------------------------
+
+_TAG = re.compile(r"[¥￥]\s*(\d[\d,]*(?:\.\d+)?)")
+
+
+def _price(item: Item, page: Contents) -> Finding | None:
+    """A product card's prices carry no key: the large one is asked now, the smaller one beside it was before."""
+    now, before = "price" in item.special or item.special <= {"money"} and bool(item.special), "old_price" in item.special
+    tags = [(line, match[0]) for line in page.page.lines for match in _TAG.finditer(line.text)]
+    if not (now or before) or not tags:
+        return None
+    main = max(tags, key=lambda tag: tag[0].box.height)
+    others = [tag for tag in tags if tag is not main and _beside(tag[0], main[0])]
+    smaller = [t for t in others if t[0] is main[0] or t[0].box.height < 0.85 * main[0].box.height]
+    if before:
+        return _old_price(main, smaller)
+    if not smaller and len(tags) > 1:
+        return None
+    return Finding(f"{main[1]}{_labels(main[0], page)}", (main[0],), 0.9)
+
+
+def _old_price(main: tuple[Line, str], smaller: Sequence[tuple[Line, str]]) -> Finding | None:
+    higher = [tag for tag in smaller if (number(tag[1]) or 0) > (number(main[1]) or 0)]
+    if len(higher) != 1:
+        return None
+    return Finding(f"原价：{higher[0][1]}（{main[1]} 旁的小字价格）", (higher[0][0],), 0.9)
+
+
+def _labels(line: Line, page: Contents) -> str:
+    words = [o.text for o in page.page.lines if o is not line and _beside(o, line) and re.search(r"价$", o.text)]
+    return f"（{words[0]}）" if words else ""
+
+
+def _beside(one: Line, other: Line) -> bool:
+    return one.box.overlap_y(other.box) > 0.3 * min(one.box.height, other.box.height)
+
+
+# --- the only one of its kind ----------------------------------------------------------------------------
+
+
+def only_one(item: Item, page: Contents) -> Finding | None:
+    """A phone number or an amount that is asked for without a key and stands on the page just once."""
+    if item.kind not in ("phone", "amount") or (item.special - {"money", "phone"}):
+        return None
+    pattern = _TAG if item.kind == "amount" else None
+    hits: dict[str, Line] = {}
+    for line in page.page.lines:
+        for match in pattern.finditer(line.text) if pattern else find(item.kind, line.text):
+            hits.setdefault(match[0].strip(), line)
+    if len(hits) != 1:
+        return None
+    text, line = next(iter(hits.items()))
+    return Finding(f"{text}（原文：「{line.text}」）", (line,), 0.6)
+
+
+def comparable(question: Question, page: Contents) -> tuple[str, Decimal, tuple[Line, ...]] | None:
+    """The one number of a page that a question across pictures is about: text, value, evidence."""
+    for item in question.items:
+        found = lookup(item, page) or (only_one(_as_amount(item), page) if _about_money(item) else None)
+        value = number(_after_colon(found.text)) if found else None
+        if found is not None and value is not None:
+            return _after_colon(found.text), value, found.lines
+    return None
+
+
+def _after_colon(text: str) -> str:
+    first = text.splitlines()[0]
+    return re.sub(r"（.*$", "", first.split("：", 1)[-1]).strip()
+
+
+def _about_money(item: Item) -> bool:
+    return re.search(r"贵|便宜|钱|价|金额|元", item.text) is not None
+
+
+def _as_amount(item: Item) -> Item:
+    return Item(item.text, "amount", frozenset({"money"}), (), "")

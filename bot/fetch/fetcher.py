@@ -1,0 +1,182 @@
+"""Pictures by GET and deliveries by POST, each with its own rules and its own connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Collection, Mapping
+from typing import Final
+from urllib.parse import urljoin
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from bot.config import MediaConfig
+from bot.errors import BadPicture, FetchFailed, NetworkError
+from bot.fetch.targets import Target, check, forbidden_address, is_public
+from bot.media.refusals import refused
+
+_REDIRECTS: Final = 3
+_REDIRECT_STATUS: Final = {301, 302, 303, 307, 308}
+_ANSWER_BYTES: Final = 1 << 20
+_CHUNK: Final = 64 << 10
+_PICTURE_CONNECTIONS: Final = 256
+# The time limit of a whole picture is set around all its hops; a post has its own.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
+# A connection that cannot be made ends well before the whole, so that `sent_maybe` is never in doubt for it.
+POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=15.0, connect=8.0)
+# Compressed bodies could swell beyond the cap; pictures gain nothing by it.
+_PICTURE_HEADERS: Final = {"Accept": "image/*, */*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "Kantu"}
+
+
+class ForbiddenAddress(OSError):
+    """The name led to an address that must not be dialled."""
+
+
+def guarded_socket(info: tuple[int, int, int, str, tuple[str | int, ...]]) -> socket.socket:
+    """A socket for a public address. Called with the very address that is about to be dialled."""
+    family, kind, protocol, _, address = info
+    if not is_public(str(address[0])):
+        raise ForbiddenAddress("forbidden address")
+    return socket.socket(family, kind, protocol)
+
+
+class Fetcher:
+    """`bot.adapter.Http` over aiohttp. Connections are made when first needed, inside the running loop."""
+
+    def __init__(
+        self,
+        config: MediaConfig,
+        *,
+        allow_private: Collection[str] = (),
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """allow_private: `host` or `host:port` beside the configured `allow_hosts`. resolver: for tests."""
+        self._config = config
+        self._trusted = frozenset(entry.lower() for entry in (*config.allow_hosts, *allow_private))
+        self._resolver = resolver
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    async def picture(self, url: str, *, hosts: frozenset[str] | None = None) -> bytes:
+        """GET a picture of at most `max_bytes` within `fetch_timeout` seconds, all redirects included.
+
+        hosts: the names that may be asked, also by redirects; `.example.com` means every name below it. Raises
+        FetchFailed (bad_url, forbidden_host, forbidden_address, too_many_redirects, bad_status, unreachable,
+        tls, timeout) or BadPicture (too_many_bytes).
+        """
+        try:
+            async with asyncio.timeout(self._config.fetch_timeout):
+                return await self._follow(url, hosts)
+        except (FetchFailed, BadPicture):
+            raise
+        except TimeoutError:
+            raise FetchFailed("timeout", "下载图片超时了，请稍后再试。", retry=True) from None
+        except aiohttp.ClientSSLError:
+            raise FetchFailed("tls", "图片所在网站的证书有问题，不能下载。") from None
+        except (aiohttp.ClientError, OSError) as error:
+            if _is_forbidden(error):
+                raise forbidden_address() from None
+            raise FetchFailed("unreachable", "暂时连不上图片所在的网站，请稍后再试。", retry=True) from None
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """POST to an address of the operator's; not guarded, redirects not followed.
+
+        Returns status and body, at most 1 MiB. Raises NetworkError; `sent_maybe` is False only when no
+        connection was made. The text of the error holds no URL: tokens travel in them.
+        """
+        session = self._session("post")
+        try:
+            async with session.post(
+                URL(url, encoded=url.isascii()),
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=POST_TIMEOUT,
+            ) as response:
+                return response.status, await _read(response, _ANSWER_BYTES)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ValueError) as error:
+            raise NetworkError(f"no connection: {type(error).__name__}") from None
+        except (_TooLong, aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NetworkError(f"no answer: {type(error).__name__}", sent_maybe=True) from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
+
+    async def _follow(self, url: str, hosts: frozenset[str] | None) -> bytes:
+        for _ in range(_REDIRECTS + 1):
+            target = check(url, hosts=hosts, trusted=self._trusted)
+            body, location = await self._hop(target)
+            if location is None:
+                return body
+            url = urljoin(str(target.url), location)
+        raise FetchFailed("too_many_redirects", "图片网址跳转次数太多，打不开。")
+
+    async def _hop(self, target: Target) -> tuple[bytes, str | None]:
+        """One request: the body, or where to go instead."""
+        session = self._session("trusted" if target.trusted else "guarded")
+        async with session.get(
+            target.url, allow_redirects=False, timeout=_NO_TIMEOUT, headers=_PICTURE_HEADERS
+        ) as response:
+            if response.status in _REDIRECT_STATUS and "Location" in response.headers:
+                return b"", response.headers["Location"]
+            if not 200 <= response.status < 300:
+                raise _bad_status(response.status)
+            try:
+                return await _read(response, self._config.max_bytes), None
+            except _TooLong:
+                raise refused("too_many_bytes", self._config) from None
+
+    def _session(self, kind: str) -> aiohttp.ClientSession:
+        session = self._sessions.get(kind)
+        if session is None:
+            session = self._sessions[kind] = self._open(kind)
+        return session
+
+    def _open(self, kind: str) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0 if kind == "post" else _PICTURE_CONNECTIONS,
+            resolver=self._resolver,
+            socket_factory=guarded_socket if kind == "guarded" else None,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,  # a proxy would dial for us, past the guard
+            auto_decompress=kind == "post",
+        )
+
+
+class _TooLong(Exception):
+    """The body exceeds the cap."""
+
+
+async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes:
+    """The body, never holding much more than `cap` bytes. Raises _TooLong."""
+    if (response.content_length or 0) > cap:
+        response.close()
+        raise _TooLong
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > cap:
+            response.close()
+            raise _TooLong
+    return bytes(body)
+
+
+def _bad_status(status: int) -> FetchFailed:
+    if status >= 500:
+        sentence = "图片所在的网站暂时出错了，请稍后再试。"
+    else:
+        sentence = "图片取不到了，可能已经过期，请重新发一次。"
+    return FetchFailed("bad_status", sentence, retry=status >= 500)
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """aiohttp wraps what the socket factory raises; several addresses of one name are joined in one text."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return isinstance(cause, ForbiddenAddress) or "forbidden address" in str(cause)

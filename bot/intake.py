@@ -1,0 +1,85 @@
+"""Pictures of a turn: fetched from their platform, checked, kept and numbered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from bot.adapter import Adapter
+from bot.errors import FetchFailed, MediaError
+from bot.event import MessageEvent
+from bot.media import MediaStore
+from bot.message import Image
+from bot.store import Store
+
+log = logging.getLogger(__name__)
+
+INLINE = "inline:"
+_TRIES = 2
+
+
+class Intake:
+    """Turns picture references into kept pictures."""
+
+    def __init__(self, store: Store, media: MediaStore) -> None:
+        self._store = store
+        self._media = media
+
+    async def fetch(
+        self, event: MessageEvent, adapters: Mapping[str, Adapter]
+    ) -> tuple[MessageEvent, tuple[Image, ...], tuple[str, ...]]:
+        """The event with its pictures kept and numbered, those pictures, and a Chinese sentence per missing one.
+
+        A picture that could not be had is taken out of the message: a model is never asked about it.
+        """
+        wanted = list(dict.fromkeys(event.message.images))
+        if not wanted:
+            return event, (), ()
+        adapter = adapters.get(event.conversation.platform)
+        found = await asyncio.gather(*(self._one(image, adapter) for image in wanted))
+        number = await self._store.picture_count(event.session)
+        kept: dict[Image, Image | None] = {}
+        missing: list[str] = []
+        for image, got in zip(wanted, found, strict=True):
+            if isinstance(got, MediaError):
+                missing.append(str(got).rstrip("。"))
+                kept[image] = None
+            else:
+                number += 1
+                kept[image] = replace(got, index=number)
+        images = tuple(image for image in kept.values() if image)
+        return replace(event, message=event.message.map_images(kept)), images, tuple(missing)
+
+    async def _one(self, image: Image, adapter: Adapter | None) -> Image | MediaError:
+        try:
+            if image.source.startswith(INLINE):
+                return await self._inline(image.source)
+            return await self._media.keep(await self._download(image, adapter), source=image.source)
+        except MediaError as error:
+            log.info("a picture could not be used: %s", error.code)
+            return error
+
+    async def _inline(self, source: str) -> Image:
+        sha256 = source.removeprefix(INLINE)
+        # Kept already: by an earlier try of this turn, or because the same picture was sent twice.
+        kept = await self._media.find(sha256, source=source)
+        return kept or await self._media.keep(await self._media.unstash(sha256), source=source)
+
+    async def forget_inline(self, images: Iterable[Image]) -> None:
+        """Drop the received bytes of pictures whose turn is on disk."""
+        for image in images:
+            if image.source.startswith(INLINE):
+                await self._media.drop_stash(image.source.removeprefix(INLINE))
+
+    async def _download(self, image: Image, adapter: Adapter | None) -> bytes:
+        if adapter is None:
+            raise FetchFailed("no_adapter", "图片所在的平台没有配置")
+        for left in reversed(range(_TRIES)):
+            try:
+                return await adapter.download(image)
+            except FetchFailed as error:
+                if not error.retry or not left:
+                    raise
+        raise AssertionError("unreachable")

@@ -1,0 +1,1 @@
+"""The web face: webhooks, REST, the page, and who may use them."""

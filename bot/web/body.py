@@ -1,0 +1,40 @@
+"""Reading request bodies with a size and a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from bot.errors import Rejected
+
+
+async def read_body(http: web.Request, limit: int, seconds: float) -> bytes:
+    """The whole body, at most `limit` bytes after decompression, within `seconds`.
+
+    Raises Rejected: too_large (413), too_slow (408), malformed (400, the body's own coding is broken).
+    """
+    length = http.content_length
+    if length is not None and length > limit:
+        raise Rejected("too_large", 413, f"the body is larger than {limit} bytes")
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(http, limit)
+    except TimeoutError:
+        raise Rejected("too_slow", 408, "the body did not arrive in time") from None
+    except (Rejected, ConnectionError):
+        raise
+    except Exception as error:
+        # aiohttp reports a broken gzip or chunk coding in several of its own classes.
+        raise Rejected("malformed", 400, f"the body cannot be read: {type(error).__name__}") from error
+
+
+async def _read(http: web.Request, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in http.content.iter_any():
+        size += len(piece)
+        if size > limit:
+            raise Rejected("too_large", 413, f"the body is larger than {limit} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)

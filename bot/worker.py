@@ -1,0 +1,213 @@
+"""Inbox → handler → outbox → platform.
+
+One task per claimed conversation, up to `concurrency` at once; a task sends what is owed, then answers the
+conversation's events turn by turn. A model call holds no transaction and no thread. Whatever a task was doing
+when it dies is done again by the next claim: nothing lives in memory only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+
+from bot.adapter import Adapter
+from bot.clock import Clock
+from bot.collator import Turn, Wait, collate
+from bot.config import WorkerConfig
+from bot.deliverer import Deliverer, backoff, plan
+from bot.dispatcher import Dispatcher
+from bot.errors import ContextTooLong, EngineUnavailable, LeaseLost, MediaError, RequestRejected
+from bot.event import Delivery, MessageEvent, Reply, ScheduledEvent
+from bot.intake import Intake
+from bot.message import Image, Message, Text
+from bot.store import Claim, Store, TurnRecord
+
+log = logging.getLogger(__name__)
+
+_TOO_LONG = "这个问题连同图片和上文太长了，模型装不下。请少发几张图片，或新开一个话题再问。"
+_REFUSED = "模型拒绝了这个请求，请换个问法；如果一直这样，请联系管理员检查模型配置。"
+_DEAD = "抱歉，这条消息多次尝试后仍没能回答，已转给管理员。请稍后再发一次。"
+_CLAIM_AT_ONCE = 256
+#: An event of another process, or a lease that ran out, is noticed this often at the latest (seconds).
+_POLL = 2.0
+
+
+class Worker:
+    """Claims and answers until stopped."""
+
+    def __init__(
+        self,
+        store: Store,
+        adapters: Mapping[str, Adapter],
+        intake: Intake,
+        dispatcher: Dispatcher,
+        config: WorkerConfig,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._adapters = adapters
+        self._intake = intake
+        self._dispatcher = dispatcher
+        self._config = config
+        self._clock = clock
+        self._deliverer = Deliverer(store, adapters, config, clock)
+        self._running: dict[asyncio.Task[None], Claim] = {}
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Claim and answer until `stop`; survives database errors."""
+        renewal = asyncio.create_task(self._renew_forever())
+        try:
+            while not self._stopping:
+                try:
+                    claimed = await self._claim()
+                except Exception:
+                    log.exception("cannot claim; trying again")
+                    claimed = 0
+                if not claimed:
+                    await self._idle()
+        finally:
+            renewal.cancel()
+
+    async def stop(self, seconds: float) -> None:
+        """Claim nothing more, give running turns `seconds`, hand the rest back."""
+        self._stopping = True
+        self._store.wake.set()
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        tasks = list(self._running)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def running(self) -> int:
+        """Conversations being answered now."""
+        return len(self._running)
+
+    async def _claim(self) -> int:
+        free = min(self._config.concurrency - len(self._running), _CLAIM_AT_ONCE)
+        if free <= 0:
+            return 0
+        self._store.wake.clear()
+        horizon = max(2 * self._config.lease, 4 * self._config.retry_max)
+        claims = await self._store.claim(free, self._config.lease, horizon)
+        for claim in claims:
+            task = asyncio.create_task(self._work(claim))
+            self._running[task] = claim
+            task.add_done_callback(self._done)
+        return len(claims)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        if len(self._running) + 1 >= self._config.concurrency:
+            self._store.wake.set()
+
+    async def _idle(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._store.wake.wait(), _POLL)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.lease / 3)
+            try:
+                await self._store.renew(self._running.values(), self._config.lease)
+            except Exception:
+                log.exception("cannot renew leases")
+
+    async def _work(self, claim: Claim) -> None:
+        """Everything one claim holds; ends with the lane let go."""
+        try:
+            delay, waiting = await self._lane(claim)
+            await self._store.release(claim, delay=delay, waiting=waiting)
+        except LeaseLost:
+            log.warning("lost the lease of %s; its new holder goes on", claim.lane)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._store.release(claim))
+            raise
+        except Exception:
+            log.exception("an error in %s; trying again later", claim.lane)
+            await self._store.release(claim, delay=backoff(self._config, self._clock, 0))
+
+    async def _lane(self, claim: Claim) -> tuple[float, bool]:
+        """Send, then answer; seconds before the lane is looked at again, and whether it only waits for more."""
+        for queued in claim.deliveries:
+            delay = await self._deliverer.deliver(claim, queued, fresh=False)
+            if delay is not None:
+                return delay, False
+        left = list(claim.events)
+        while left and not self._stopping:
+            turn = collate(left, self._clock.now(), self._config.collect_pictures)
+            if isinstance(turn, Wait):
+                return turn.seconds, True
+            left = [one for one in left if one not in turn.queued]
+            delay = await self._turn(claim, turn)
+            if delay is not None:
+                return delay, False
+        return 0.0, False
+
+    async def _turn(self, claim: Claim, turn: Turn) -> float | None:
+        """Answer one turn and deliver; seconds to wait before trying again, or None when it is finished."""
+        if isinstance(turn.event, ScheduledEvent):
+            # No digest handler is configured: there is nothing to post.
+            await self._store.complete(claim, TurnRecord(turn.seqs))
+            return None
+        event, images = turn.event, ()
+        try:
+            event, images, missing = await self._intake.fetch(turn.event, self._adapters)
+            reply = await self._reply(event, missing)
+        except EngineUnavailable as error:
+            return await self._again(claim, turn, str(error), error.retry_after)
+        except ContextTooLong:
+            reply = Reply((Text(_TOO_LONG),))
+        except RequestRejected as error:
+            log.error("the model refused a request: %s", error)
+            reply = Reply((Text(_REFUSED),))
+        except MediaError as error:
+            return await self._again(claim, turn, str(error), None)
+        except Exception as error:
+            log.exception("a handler failed in %s", claim.lane)
+            return await self._again(claim, turn, f"{type(error).__name__}: {error}", None)
+        return await self._finish(claim, self._record(turn, event, images, reply))
+
+    async def _reply(self, event: MessageEvent, missing: tuple[str, ...]) -> Reply | None:
+        history = await self._store.history(event.session, self._config.history_turns)
+        return await self._dispatcher.answer(event, history=tuple(history), missing=missing)
+
+    def _record(self, turn: Turn, event: MessageEvent, images: tuple[Image, ...], reply: Reply | None) -> TurnRecord:
+        if reply is None:
+            return TurnRecord(turn.seqs)
+        return TurnRecord(
+            turn.seqs,
+            session=event.session,
+            question=event.message,
+            answer=Message("assistant", reply.parts),
+            deliveries=plan(reply, event, self._text_length(event)),
+            images=images,
+        )
+
+    def _text_length(self, event: MessageEvent) -> int:
+        adapter = self._adapters.get(event.conversation.platform)
+        return adapter.limits.text_length if adapter else 2000
+
+    async def _again(self, claim: Claim, turn: Turn, error: str, asked: float | None) -> float | None:
+        """Count a failed try; after the last one the turn is dead and its sender told so."""
+        if turn.attempts + 1 < self._config.attempts:
+            await self._store.retry_event(claim, turn.seqs, error)
+            return backoff(self._config, self._clock, turn.attempts, asked)
+        log.error("turn %s of %s is dead: %s", turn.seqs, claim.lane, error)
+        apology: tuple[Delivery, ...] = ()
+        if isinstance(turn.event, MessageEvent) and turn.event.to_me:
+            apology = plan(Reply((Text(_DEAD),)), turn.event, self._text_length(turn.event), f"dead {claim.fence}")
+        return await self._finish(claim, TurnRecord(turn.seqs, deliveries=apology, error=error))
+
+    async def _finish(self, claim: Claim, record: TurnRecord) -> float | None:
+        queued = await self._store.complete(claim, record)
+        await self._intake.forget_inline(record.images)
+        for number, one in enumerate(queued):
+            delay = await self._deliverer.deliver(claim, one, fresh=number == 0)
+            if delay is not None:
+                return delay
+        return None

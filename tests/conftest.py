@@ -1,0 +1,107 @@
+"""Fixtures shared by all tests: a PostgreSQL server of our own, where one is installed, and stores on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+
+from bot.config import Secret, StoreConfig
+from bot.store import Store
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _postgres_programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    if found:
+        return found[0].parent
+    initdb = shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL server on a private socket; it is stopped at the end."""
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.fail("PostgreSQL is not installed: apt-get install postgresql")
+    folder = tmp_path_factory.mktemp("postgres")
+    as_server: list[str] = []
+    if os.getuid() == 0:
+        # The server refuses to run as root.
+        account = pwd.getpwnam("postgres")
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        for parent in (folder.parent, folder.parent.parent):
+            parent.chmod(0o755)
+        as_server = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    data = folder / "data"
+
+    def run(*command: str | Path) -> None:
+        subprocess.run([*as_server, *map(str, command)], check=True, cwd=folder, capture_output=True)
+
+    run(programs / "initdb", "-D", data, "-A", "trust", "-U", "kantu", "--no-sync")
+    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    run(programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    try:
+        yield f"postgresql+psycopg://kantu@/postgres?host={folder}"
+    finally:
+        run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_config(request: pytest.FixtureRequest) -> StoreConfig:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return StoreConfig(min_free_bytes=0)
+    url: str = request.getfixturevalue("postgres")
+    _empty(url)
+    return StoreConfig(url=Secret(url), min_free_bytes=0)
+
+
+def _empty(url: str) -> None:
+    from sqlalchemy import create_engine
+
+    from bot.store.schema import metadata
+
+    engine = create_engine(url)
+    metadata.drop_all(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+async def store(store_config: StoreConfig, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    opened = await Store.open(store_config, tmp_path, clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], object]:
+    """Let the loop turn until a condition holds; fails after 10 s."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    return wait
