@@ -30,12 +30,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bot import payload, signing
-from bot.adapter import Ack, Http, Limits, Received, Request
+from bot.adapter import Ack, Limits, Received, Request
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
 from bot.config import AdapterConfig, Count, Secret
 from bot.errors import ActionFailed, ConfigError, FetchFailed, NetworkError, Rejected
 from bot.event import ChatType, Conversation, Delivery, MessageEvent, Sender
+from bot.http import Http, HttpAnswer
 from bot.message import Image, Mention, Message, Part, Quote, Text, user
 
 Scheme = Literal["standard-webhooks", "github"]
@@ -52,14 +53,13 @@ class Config(AdapterConfig):
     """secrets: any of them may have signed; the first is the newest. max_age: seconds a request stays fresh.
 
     reply_url: where answers are posted; empty: they are only read over REST. reply_secret: signs them
-    (`whsec_…`); empty: the first of `secrets` does. picture_hosts: pictures are fetched from these hosts only;
-    empty: from any public one.
+    (`whsec_…`); empty: the first of `secrets` does. picture_hosts: pictures are fetched from these hosts only
+    (`.example.com`: from every name below it); empty: from any public one.
     """
 
     secrets: tuple[Secret, ...] = ()
     scheme: Scheme = "standard-webhooks"
     max_age: Count = 300
-    account_id: str = "default"
     reply_url: str = ""
     reply_secret: Secret = Secret("")
     picture_hosts: tuple[str, ...] = ()
@@ -70,10 +70,9 @@ class Adapter(BaseAdapter):
 
     Config: ClassVar[type[AdapterConfig]] = Config
     limits = Limits(body_bytes=16 << 20, text_length=20_000, idempotent_send=True)
-    clock = Clock()
 
-    def __init__(self, name: str, config: Config, http: Http) -> None:
-        super().__init__(name, config, http)
+    def __init__(self, name: str, config: Config, http: Http, clock: Clock) -> None:
+        super().__init__(name, config, http, clock)
         self._scheme = config.scheme
         self._max_age = config.max_age
         self._account_id = config.account_id
@@ -102,9 +101,9 @@ class Adapter(BaseAdapter):
         now = int(self.clock.now())
         body = _reply_body(delivery, now)
         headers = _reply_headers(self._reply_key, delivery.key, now, body)
-        status, answer = await self.http.post(self._reply_url, body=body, headers=headers)
-        _check_status(status)
-        return _message_id(answer) or delivery.key
+        answer = await self.http.post(self._reply_url, body=body, headers=headers)
+        _check_status(answer)
+        return _message_id(answer.body) or delivery.key
 
     async def download(self, image: Image) -> bytes:
         """Fetch a picture that was named by its URL; inline ones are on disk before the acknowledgement."""
@@ -114,11 +113,8 @@ class Adapter(BaseAdapter):
 
     async def check(self) -> str:
         """The scheme, how many secrets are valid, and where answers go."""
-        place = (
-            f"answers go to {urlsplit(self._reply_url).netloc.rpartition('@')[2]}"
-            if self._reply_url
-            else "answers over REST only"
-        )
+        address = urlsplit(self._reply_url).netloc.rpartition("@")[2]
+        place = f"answers go to {address}" if address else "answers over REST only"
         count = len(self._keys)
         return f"{self._scheme}, {count} secret{'s' if count > 1 else ''}, {place}"
 
@@ -160,9 +156,8 @@ class Adapter(BaseAdapter):
     def _received(self, data: Any, sent_at: int, key: str) -> Received:
         """`key`: the id of the delivery; empty: the message's own ids name the event."""
         inline: dict[str, bytes] = {}
-        where = Conversation(
-            self.name, self._account_id, payload.identifier(data, "conversation", "id"), _chat_type(data)
-        )
+        chat_id = payload.identifier(data, "conversation", "id")
+        where = Conversation(self.name, self._account_id, chat_id, _chat_type(data))
         mentions = tuple(map(_mention, payload.optional_items(data, "message", "mentions")))
         message_id = payload.identifier(data, "message", "id")
         event = MessageEvent(
@@ -184,7 +179,8 @@ class Adapter(BaseAdapter):
 def signed_bytes(key: str, sent: str, body: bytes) -> bytes:
     """What Standard Webhooks signs: id, time and body, joined by dots.
 
-    A dot in the id makes no second reading possible: the time is digits only and the body starts with a brace.
+    A dot in the id opens no second reading: the time is digits only, and no tail of a JSON object that was cut
+    inside a text is a JSON object again.
     """
     return b"%b.%b.%b" % (key.encode("ascii"), sent.encode("ascii"), body)
 
@@ -311,13 +307,14 @@ def _reply_headers(key: bytes, delivery_key: str, now: int, body: bytes) -> dict
     }
 
 
-def _check_status(status: int) -> None:
+def _check_status(answer: HttpAnswer) -> None:
     """2xx is delivered, as the Standard Webhooks specification has it ("Delivery success and failure")."""
+    status = answer.status
     if 200 <= status < 300:
         return
     message = f"the reply address answered {status}"
     if status in TRY_AGAIN or status >= 500:
-        raise NetworkError(message, sent_maybe=status >= 500)
+        raise NetworkError(message, sent_maybe=status >= 500, retry_after=answer.retry_after)
     raise ActionFailed(message, code=str(status))
 
 

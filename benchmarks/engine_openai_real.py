@@ -58,7 +58,12 @@ def make_model(folder: Path) -> None:
 
     tokenizer = _byte_tokenizer()
     vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=_SIDE, patch_size=14
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=_SIDE,
+        patch_size=14,
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),

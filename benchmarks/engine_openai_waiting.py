@@ -54,10 +54,13 @@ def _smallest_png() -> bytes:
     return buffer.getvalue()
 
 
-def _asker(way: str, url: str, request: GenerateRequest) -> Callable[[], Awaitable[object]]:
+def _asker(way: str, url: str, request: GenerateRequest) -> tuple[Callable[[], Awaitable[object]], Any]:
+    """How to ask once, and what to close in the end."""
     if way.startswith("engine."):
         engine = OpenAIEngine("fake", OpenAIModel(base_url=url, model="fake-vlm"), Clock())
-        return lambda: engine.generate(request) if way == "engine.generate" else collect(engine.stream(request))
+        if way == "engine.generate":
+            return lambda: engine.generate(request), engine
+        return lambda: collect(engine.stream(request)), engine
     import httpx2
     import openai
 
@@ -65,7 +68,7 @@ def _asker(way: str, url: str, request: GenerateRequest) -> Callable[[], Awaitab
     http = kind(timeout=120, limits=httpx2.Limits(max_connections=1_000_000))
     client = openai.AsyncOpenAI(base_url=url, api_key="no-key", http_client=http)
     messages: list[Any] = [{"role": m.role, "content": m.text} for m in request.messages]
-    return lambda: client.chat.completions.create(model="fake-vlm", messages=messages)
+    return lambda: client.chat.completions.create(model="fake-vlm", messages=messages), client
 
 
 def _resident() -> int:
@@ -74,7 +77,7 @@ def _resident() -> int:
 
 
 async def _measure(way: str, url: str, count: int, delay: float, picture: int) -> None:
-    ask = _asker(way, url, _request(picture))
+    ask, client = _asker(way, url, _request(picture))
     await ask()
     gc.collect()
     before, cpu = _resident(), time.process_time()
@@ -84,7 +87,10 @@ async def _measure(way: str, url: str, count: int, delay: float, picture: int) -
     still = sum(not task.done() for task in tasks)
     await asyncio.gather(*tasks)
     cpu = time.process_time() - cpu
-    print(f"{way:28} {cpu / count * 1e3:5.2f} ms CPU, {(waiting - before) / count:5.1f} KB, {still} waiting", flush=True)
+    await client.close()
+    print(
+        f"{way:28} {cpu / count * 1e3:5.2f} ms CPU, {(waiting - before) / count:5.1f} KB, {still} waiting", flush=True
+    )
 
 
 def _compare(count: int, delay: float, picture: int) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bot.adapter import Adapter, Received, Request
+from bot.clock import Clock
 from bot.config import convert
 from bot.errors import Rejected
 from bot.event import MessageEvent
@@ -135,7 +136,7 @@ def mismatches(case: Json, record: Json) -> list[str]:
 
 def _receiver(module: Any, platform: Platform, data: Json, secrets: Json) -> Receiver:
     section = convert(platform.config(secrets, data["policy"]), module.Adapter.Config, environ={})
-    return Receiver(platform, module.Adapter(data["platform"], section, None))
+    return Receiver(platform, module.Adapter(data["platform"], section, None, Clock()))
 
 
 def _request(case: Json) -> Request:

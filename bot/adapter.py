@@ -10,10 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from bot.clock import Clock
 from bot.config import AdapterConfig
 from bot.event import Delivery, Event
+from bot.http import Http
 from bot.message import Image
 
 
@@ -73,28 +75,17 @@ class Limits:
     idempotent_send: bool = False
 
 
-class Http(Protocol):
-    """What an adapter is given to reach its platform; `bot.fetch.Fetcher` is the real one."""
-
-    async def picture(self, url: str, *, hosts: frozenset[str] | None = None) -> bytes:
-        """GET a picture from a public address, guarded. Raises FetchFailed or BadPicture."""
-        ...
-
-    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """POST to an address that the operator configured. Raises NetworkError."""
-        ...
-
-
 class Adapter(ABC):
     """One account on one platform. `Config` is its section in the configuration."""
 
     Config: ClassVar[type[AdapterConfig]]
     limits: Limits = Limits()
 
-    def __init__(self, name: str, config: Any, http: Http) -> None:
+    def __init__(self, name: str, config: Any, http: Http, clock: Clock) -> None:
         self.name = name
         self.config = config
         self.http = http
+        self.clock = clock
 
     @abstractmethod
     def receive(self, request: Request) -> Received:

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.adapter import Adapter, Http
+from bot.adapter import Adapter
 from bot.clock import Clock
 from bot.config import Config, Model, ReaderModel, convert
 from bot.dispatcher import Dispatcher
@@ -23,6 +23,7 @@ from bot.engine.chain import EngineChain
 from bot.errors import ConfigError
 from bot.fetch import Fetcher
 from bot.handler import Handlers
+from bot.http import Http
 from bot.intake import Intake
 from bot.media import MediaStore
 from bot.router import ModelRouter
@@ -45,10 +46,10 @@ def load_handlers(names: Sequence[str]) -> list[Handlers]:
     return [_attribute(f"handlers.{name}", "on", Handlers, "handlers") for name in names]
 
 
-def load_adapters(config: Config, http: Http) -> dict[str, Adapter]:
+def load_adapters(config: Config, http: Http, clock: Clock) -> dict[str, Adapter]:
     """An adapter per section; the section's name is the platform unless it says otherwise. Raises ConfigError."""
     sections = config.adapters if config.adapters is not None else default_adapters(Path(config.data_dir))
-    return {name: _adapter(name, section, http) for name, section in sections.items()}
+    return {name: _adapter(name, section, http, clock) for name, section in sections.items()}
 
 
 def default_adapters(data_dir: Path) -> dict[str, dict[str, Any]]:
@@ -61,11 +62,11 @@ def default_adapters(data_dir: Path) -> dict[str, dict[str, Any]]:
     return {"generic": {"secrets": [f"file:{path}"]}}
 
 
-def _adapter(name: str, section: Mapping[str, Any], http: Http) -> Adapter:
+def _adapter(name: str, section: Mapping[str, Any], http: Http, clock: Clock) -> Adapter:
     platform = str(section.get("platform") or name)
     kind = _attribute(f"adapters.{platform}", "Adapter", type, f"adapters.{name}")
     assert issubclass(kind, Adapter)
-    return kind(name, convert(dict(section), kind.Config, where=f"adapters.{name}"), http)
+    return kind(name, convert(dict(section), kind.Config, where=f"adapters.{name}"), http, clock)
 
 
 def _attribute(module: str, name: str, kind: type[Any], where: str) -> Any:
@@ -131,7 +132,7 @@ class Service:
         self.store = store
         self._core = core
         self._fetcher = fetcher
-        self._adapters = load_adapters(config, fetcher)
+        self._adapters = load_adapters(config, fetcher, clock)
         self._worker = Worker(store, self._adapters, Intake(store, core.media), core.dispatcher, config.worker, clock)
         self._webhooks = Webhooks(self._adapters, store, core.media, clock, config.server.body_timeout)
         self._server = Server(self._app(clock), config.server)

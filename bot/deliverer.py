@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bot.adapter import Adapter
 from bot.clock import Clock
@@ -65,6 +66,14 @@ def _cut(text: str, length: int) -> int:
     return length
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Not now: the lane is to be looked at again in `seconds`; waiting: or as soon as something arrives."""
+
+    seconds: float
+    waiting: bool = False
+
+
 class Deliverer:
     """Sends a lane's deliveries; its caller holds the lane."""
 
@@ -74,8 +83,8 @@ class Deliverer:
         self._config = config
         self._clock = clock
 
-    async def deliver(self, claim: Claim, queued: QueuedDelivery, *, fresh: bool) -> float | None:
-        """Send one delivery; seconds to wait before trying again, or None when it is finished.
+    async def deliver(self, claim: Claim, queued: QueuedDelivery, *, fresh: bool) -> Later | int:
+        """Send one delivery; how much the lane still owes afterwards, or when to try again.
 
         fresh: this worker marked it `sending` itself. Otherwise `sending` means that a crash left it in doubt.
         Raises LeaseLost.
@@ -93,25 +102,22 @@ class Deliverer:
             return await self._failed(claim, queued, adapter, error)
         except ActionFailed as error:
             return await self._finish(claim, queued, "dead", f"{error.code} {error}".strip())
-        await self._store.finish_delivery(claim, queued.id, "sent", platform_message_id=sent)
-        return None
+        return await self._store.finish_delivery(claim, queued.id, "sent", platform_message_id=sent)
 
     def _may_repeat(self, adapter: Adapter) -> bool:
         return adapter.limits.idempotent_send or self._config.resend_unknown
 
-    async def _failed(
-        self, claim: Claim, queued: QueuedDelivery, adapter: Adapter, error: NetworkError
-    ) -> float | None:
+    async def _failed(self, claim: Claim, queued: QueuedDelivery, adapter: Adapter, error: NetworkError) -> Later | int:
         if error.sent_maybe and not self._may_repeat(adapter):
             return await self._finish(claim, queued, "unknown", str(error))
         if queued.attempts + 1 >= self._config.attempts:
             return await self._finish(claim, queued, "dead", str(error))
         await self._store.retry_delivery(claim, queued.id, str(error))
-        return backoff(self._config, self._clock, queued.attempts, error.retry_after)
+        return Later(backoff(self._config, self._clock, queued.attempts, error.retry_after))
 
-    async def _finish(self, claim: Claim, queued: QueuedDelivery, state: str, error: str) -> None:
+    async def _finish(self, claim: Claim, queued: QueuedDelivery, state: str, error: str) -> int:
         log.warning("delivery %s of %s is %s: %s", queued.id, claim.lane, state, error)
-        await self._store.finish_delivery(claim, queued.id, state, error=error)
+        return await self._store.finish_delivery(claim, queued.id, state, error=error)
 
 
 def backoff(config: WorkerConfig, clock: Clock, attempts: int, asked: float | None = None) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from bot.drafts import Draft
 from bot.engine.chain import EngineChain
 from bot.event import MessageEvent, Reply
-from bot.handler import Context, Handlers, ModelChoice
+from bot.handler import Context, Handlers, MessageHandler, ModelChoice
 from bot.message import Message
 from bot.router import ModelRouter
 
@@ -50,8 +50,16 @@ class Dispatcher:
             cache_salt=event.session,
             missing=missing,
         )
+        handler = self._handler(event)
+        return None if handler is None else await handler(event, context)
+
+    def accepts(self, event: MessageEvent) -> bool:
+        """Some handler takes this message."""
+        return self._handler(event) is not None
+
+    def _handler(self, event: MessageEvent) -> MessageHandler | None:
         for table in self._tables:
             for accepts, handler in table.messages:
                 if accepts(event):
-                    return await handler(event, context)
+                    return handler
         return None

@@ -49,7 +49,7 @@ async def _checks(config: Config) -> AsyncIterator[tuple[str, Check]]:
     fetcher = Fetcher(config.media)
     yield "adapters", lambda: _adapters(config, fetcher)
     try:
-        adapters = load_adapters(config, fetcher)
+        adapters = load_adapters(config, fetcher, Clock())
     except KantuError:
         adapters = {}
     for name, adapter in adapters.items():
@@ -100,5 +100,5 @@ async def _handlers(config: Config) -> str:
 
 
 async def _adapters(config: Config, fetcher: Fetcher) -> str:
-    names = list(load_adapters(config, fetcher))
+    names = list(load_adapters(config, fetcher, Clock()))
     return ", ".join(names) or "none: only the page and the API are served"

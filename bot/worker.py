@@ -16,9 +16,9 @@ from bot.adapter import Adapter
 from bot.clock import Clock
 from bot.collator import Turn, Wait, collate
 from bot.config import WorkerConfig
-from bot.deliverer import Deliverer, backoff, plan
+from bot.deliverer import Deliverer, Later, backoff, plan
 from bot.dispatcher import Dispatcher
-from bot.errors import ContextTooLong, EngineUnavailable, LeaseLost, MediaError, RequestRejected
+from bot.errors import ContextTooLong, EngineUnavailable, LeaseLost, RequestRejected
 from bot.event import Delivery, MessageEvent, Reply, ScheduledEvent
 from bot.intake import Intake
 from bot.message import Image, Message, Text
@@ -30,6 +30,11 @@ _TOO_LONG = "这个问题连同图片和上文太长了，模型装不下。请�
 _REFUSED = "模型拒绝了这个请求，请换个问法；如果一直这样，请联系管理员检查模型配置。"
 _DEAD = "抱歉，这条消息多次尝试后仍没能回答，已转给管理员。请稍后再发一次。"
 _CLAIM_AT_ONCE = 256
+#: From so many webhooks waiting for their commit on, only _FLOOD_CLAIMS conversations a _FLOOD_PAUSE (seconds) are
+#: taken up: acknowledging is a tenth of the work of answering, and its deadline is the nearer one.
+_FLOOD = 16
+_FLOOD_CLAIMS = 8
+_FLOOD_PAUSE = 0.05
 #: An event of another process, or a lease that ran out, is noticed this often at the latest (seconds).
 _POLL = 2.0
 
@@ -88,7 +93,7 @@ class Worker:
         return len(self._running)
 
     async def _claim(self) -> int:
-        free = min(self._config.concurrency - len(self._running), _CLAIM_AT_ONCE)
+        free = min(self._config.concurrency - len(self._running), await self._share())
         if free <= 0:
             return 0
         self._store.wake.clear()
@@ -99,6 +104,13 @@ class Worker:
             self._running[task] = claim
             task.add_done_callback(self._done)
         return len(claims)
+
+    async def _share(self) -> int:
+        """How many conversations to claim now: few while many webhooks wait, since platforms wait only seconds."""
+        if self._store.accepting < _FLOOD:
+            return _CLAIM_AT_ONCE
+        await asyncio.sleep(_FLOOD_PAUSE)
+        return _FLOOD_CLAIMS
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
@@ -120,8 +132,12 @@ class Worker:
     async def _work(self, claim: Claim) -> None:
         """Everything one claim holds; ends with the lane let go."""
         try:
-            delay, waiting = await self._lane(claim)
-            await self._store.release(claim, delay=delay, waiting=waiting)
+            outcome = await self._lane(claim)
+            if isinstance(outcome, Later):
+                await self._store.release(claim, delay=outcome.seconds, waiting=outcome.waiting)
+            elif outcome:
+                await self._store.release(claim)
+            # A lane that owes nothing needs no release: the next event makes it claimable.
         except LeaseLost:
             log.warning("lost the lease of %s; its new holder goes on", claim.lane)
         except asyncio.CancelledError:
@@ -131,29 +147,29 @@ class Worker:
             log.exception("an error in %s; trying again later", claim.lane)
             await self._store.release(claim, delay=backoff(self._config, self._clock, 0))
 
-    async def _lane(self, claim: Claim) -> tuple[float, bool]:
-        """Send, then answer; seconds before the lane is looked at again, and whether it only waits for more."""
+    async def _lane(self, claim: Claim) -> Later | int:
+        """Send, then answer; what the lane owes at the end, or when it is to be looked at again."""
+        owed: Later | int = 1
         for queued in claim.deliveries:
-            delay = await self._deliverer.deliver(claim, queued, fresh=False)
-            if delay is not None:
-                return delay, False
+            owed = await self._deliverer.deliver(claim, queued, fresh=False)
+            if isinstance(owed, Later):
+                return owed
         left = list(claim.events)
         while left and not self._stopping:
             turn = collate(left, self._clock.now(), self._config.collect_pictures)
             if isinstance(turn, Wait):
-                return turn.seconds, True
+                return Later(turn.seconds, waiting=True)
             left = [one for one in left if one not in turn.queued]
-            delay = await self._turn(claim, turn)
-            if delay is not None:
-                return delay, False
-        return 0.0, False
+            owed = await self._turn(claim, turn)
+            if isinstance(owed, Later):
+                return owed
+        return owed
 
-    async def _turn(self, claim: Claim, turn: Turn) -> float | None:
-        """Answer one turn and deliver; seconds to wait before trying again, or None when it is finished."""
-        if isinstance(turn.event, ScheduledEvent):
-            # No digest handler is configured: there is nothing to post.
-            await self._store.complete(claim, TurnRecord(turn.seqs))
-            return None
+    async def _turn(self, claim: Claim, turn: Turn) -> Later | int:
+        """Answer one turn and deliver."""
+        # A scheduled event has no handler yet; what nobody takes is ended without fetching its pictures.
+        if isinstance(turn.event, ScheduledEvent) or not self._dispatcher.accepts(turn.event):
+            return (await self._store.complete(claim, TurnRecord(turn.seqs))).pending
         event, images = turn.event, ()
         try:
             event, images, missing = await self._intake.fetch(turn.event, self._adapters)
@@ -165,10 +181,8 @@ class Worker:
         except RequestRejected as error:
             log.error("the model refused a request: %s", error)
             reply = Reply((Text(_REFUSED),))
-        except MediaError as error:
-            return await self._again(claim, turn, str(error), None)
         except Exception as error:
-            log.exception("a handler failed in %s", claim.lane)
+            log.exception("a turn failed in %s", claim.lane)
             return await self._again(claim, turn, f"{type(error).__name__}: {error}", None)
         return await self._finish(claim, self._record(turn, event, images, reply))
 
@@ -192,22 +206,23 @@ class Worker:
         adapter = self._adapters.get(event.conversation.platform)
         return adapter.limits.text_length if adapter else 2000
 
-    async def _again(self, claim: Claim, turn: Turn, error: str, asked: float | None) -> float | None:
+    async def _again(self, claim: Claim, turn: Turn, error: str, asked: float | None) -> Later | int:
         """Count a failed try; after the last one the turn is dead and its sender told so."""
         if turn.attempts + 1 < self._config.attempts:
             await self._store.retry_event(claim, turn.seqs, error)
-            return backoff(self._config, self._clock, turn.attempts, asked)
+            return Later(backoff(self._config, self._clock, turn.attempts, asked))
         log.error("turn %s of %s is dead: %s", turn.seqs, claim.lane, error)
         apology: tuple[Delivery, ...] = ()
         if isinstance(turn.event, MessageEvent) and turn.event.to_me:
             apology = plan(Reply((Text(_DEAD),)), turn.event, self._text_length(turn.event), f"dead {claim.fence}")
         return await self._finish(claim, TurnRecord(turn.seqs, deliveries=apology, error=error))
 
-    async def _finish(self, claim: Claim, record: TurnRecord) -> float | None:
-        queued = await self._store.complete(claim, record)
+    async def _finish(self, claim: Claim, record: TurnRecord) -> Later | int:
+        done = await self._store.complete(claim, record)
         await self._intake.forget_inline(record.images)
-        for number, one in enumerate(queued):
-            delay = await self._deliverer.deliver(claim, one, fresh=number == 0)
-            if delay is not None:
-                return delay
-        return None
+        owed: Later | int = done.pending
+        for number, one in enumerate(done.deliveries):
+            owed = await self._deliverer.deliver(claim, one, fresh=number == 0)
+            if isinstance(owed, Later):
+                break
+        return owed

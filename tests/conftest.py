@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,19 +36,22 @@ def _postgres_programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a fresh PostgreSQL server on a private socket; it is stopped at the end."""
+    # Not below pytest's own temporary folder: other runs on this machine clear that of old ones.
+    with tempfile.TemporaryDirectory(prefix="kantu-postgres-") as folder:
+        yield from _serve_postgres(Path(folder))
+
+
+def _serve_postgres(folder: Path) -> Iterator[str]:
     programs = _postgres_programs()
     if programs is None:
         pytest.fail("PostgreSQL is not installed: apt-get install postgresql")
-    folder = tmp_path_factory.mktemp("postgres")
     as_server: list[str] = []
     if os.getuid() == 0:
         # The server refuses to run as root.
         account = pwd.getpwnam("postgres")
         os.chown(folder, account.pw_uid, account.pw_gid)
-        for parent in (folder.parent, folder.parent.parent):
-            parent.chmod(0o755)
         as_server = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     data = folder / "data"
 

@@ -279,8 +279,7 @@ def main() -> None:
         if isinstance(default, bool):
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=default)
         else:
-            kind: Any = type(default)
-            parser.add_argument(option, type=kind, default=default)
+            parser.add_argument(option, type=default.__class__, default=default)
     options = vars(parser.parse_args())
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(options.pop("port"), Knobs(**options)))

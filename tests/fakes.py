@@ -18,6 +18,7 @@ from bot.config import AdapterConfig
 from bot.engine.base import Chunk, Engine, GenerateRequest, Usage
 from bot.errors import FetchFailed
 from bot.event import Conversation, Delivery, MessageEvent, Sender
+from bot.http import HttpAnswer
 from bot.message import Image, Message, Part, user
 
 
@@ -73,7 +74,7 @@ class FakeAdapter(Adapter):
     Config: ClassVar[type[AdapterConfig]] = AdapterConfig
 
     def __init__(self, name: str = "fake", limits: Limits | None = None) -> None:
-        super().__init__(name, AdapterConfig(), FakeHttp())
+        super().__init__(name, AdapterConfig(), FakeHttp(), FakeClock())
         self.limits = limits or Limits()
         self.sent: list[Delivery] = []
         self.errors: list[Exception] = []
@@ -100,6 +101,7 @@ class FakeHttp:
     def __init__(self, status: int = 200, body: bytes = b"{}") -> None:
         self.status = status
         self.body = body
+        self.retry_after: float | None = None
         self.posted: list[tuple[str, bytes, Mapping[str, str]]] = []
         self.pictures: dict[str, bytes] = {}
 
@@ -108,9 +110,9 @@ class FakeHttp:
             raise FetchFailed("gone", "图片已过期")
         return self.pictures[url]
 
-    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         self.posted.append((url, body, headers))
-        return self.status, self.body
+        return HttpAnswer(self.status, self.body, self.retry_after)
 
 
 def message_event(

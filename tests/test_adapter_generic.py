@@ -42,9 +42,7 @@ def whsec(key: bytes) -> str:
 
 def adapter(http: FakeHttp | None = None, **section: Any) -> Adapter:
     data = {"secrets": [whsec(KEY), whsec(OLDER_KEY)]} | section
-    made = Adapter("generic", convert(data, Adapter.Config, environ={}), http or FakeHttp())
-    made.clock = FakeClock(NOW)
-    return made
+    return Adapter("generic", convert(data, Adapter.Config, environ={}), http or FakeHttp(), FakeClock(NOW))
 
 
 def github() -> Adapter:
@@ -126,6 +124,19 @@ def test_github_events_are_known_by_their_message():
     event = only_event(github().receive(github_signed(encoded(DOCUMENT))))
     assert event.id == "d1"
     assert event.dedup_message and event.message_id == "m1"
+
+
+@pytest.mark.parametrize(
+    ("chat_type", "mentions", "to_me"),
+    [("private", [], True), ("group", [], False), ("group", [False], False), ("group", [False, True], True)],
+)
+def test_in_a_group_the_bot_is_spoken_to_when_it_is_mentioned(chat_type: str, mentions: list[bool], to_me: bool):
+    named = [{"id": "x", "name": "", "is_bot": is_bot} for is_bot in mentions]
+    data = DOCUMENT | {"conversation": {"id": "c1", "type": chat_type}}
+    data = data | {"message": DOCUMENT["message"] | {"mentions": named}}
+    event = only_event(adapter().receive(signed(encoded(data))))
+    assert event.to_me == to_me
+    assert [mention.is_bot for mention in event.mentions] == mentions
 
 
 def test_inline_pictures_travel_beside_the_event():
@@ -309,7 +320,7 @@ def test_configurations_that_cannot_be_used(section: dict[str, Any], problem: st
 
 def test_no_secrets_by_default():
     with pytest.raises(ConfigError, match="at least one"):
-        Adapter("generic", convert({}, Adapter.Config), FakeHttp())
+        Adapter("generic", convert({}, Adapter.Config), FakeHttp(), FakeClock())
 
 
 async def test_check():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.adapter import Limits
 from bot.config import WorkerConfig
-from bot.deliverer import Deliverer, backoff, plan, split
+from bot.deliverer import Deliverer, Later, backoff, plan, split
 from bot.errors import ActionFailed, NetworkError
 from bot.event import Reply
 from bot.message import Text
@@ -50,7 +50,7 @@ class Held:
     def __init__(self, store: Store, claim: Claim, queued: QueuedDelivery) -> None:
         self.store, self.claim, self.queued = store, claim, queued
 
-    async def deliver(self, adapter: FakeAdapter, *, fresh: bool = True, **config: object) -> float | None:
+    async def deliver(self, adapter: FakeAdapter, *, fresh: bool = True, **config: object) -> Later | int:
         worker = WorkerConfig(**config)  # type: ignore[arg-type]
         deliverer = Deliverer(self.store, {"fake": adapter}, worker, FakeClock())
         return await deliverer.deliver(self.claim, self.queued, fresh=fresh)
@@ -66,13 +66,14 @@ async def held(store: Store) -> Held:
     await store.accept([message_event(1)])
     (claim,) = await store.claim(1, 30)
     deliveries = plan(Reply((Text("好的"),)), message_event(1), 2000)
-    (queued,) = await store.complete(claim, TurnRecord((claim.events[0].seq,), deliveries=deliveries))
+    done = await store.complete(claim, TurnRecord((claim.events[0].seq,), deliveries=deliveries))
+    (queued,) = done.deliveries
     return Held(store, claim, queued)
 
 
 async def test_sent_and_recorded(held: Held) -> None:
     adapter = FakeAdapter()
-    assert await held.deliver(adapter) is None
+    assert await held.deliver(adapter) == 0
     assert [one.text for one in adapter.sent] == ["好的"]
     assert await held.state() == "sent"
 
@@ -85,24 +86,24 @@ async def test_a_delivery_in_doubt_is_repeated_only_where_that_is_safe(
     held: Held, idempotent: bool, again: bool, state: str, sent: int
 ) -> None:
     adapter = FakeAdapter(limits=Limits(idempotent_send=idempotent))
-    assert await held.deliver(adapter, fresh=False, resend_unknown=again) is None
+    assert await held.deliver(adapter, fresh=False, resend_unknown=again) == 0
     assert (await held.state(), len(adapter.sent)) == (state, sent)
 
 
 async def test_a_lost_answer_is_doubt_and_a_refused_connection_is_not(held: Held) -> None:
     adapter = FakeAdapter()
     adapter.errors = [NetworkError("refused")]
-    assert await held.deliver(adapter) == 2.0
+    assert await held.deliver(adapter) == Later(2.0)
     assert await held.state() == "queued"
     adapter.errors = [NetworkError("reset", sent_maybe=True)]
-    assert await held.deliver(adapter) is None
+    assert await held.deliver(adapter) == 0
     assert await held.state() == "unknown"
 
 
 async def test_the_last_try_and_a_refusal_are_dead_letters(held: Held) -> None:
     adapter = FakeAdapter()
     adapter.errors = [NetworkError("refused")]
-    assert await held.deliver(adapter, attempts=1) is None
+    assert await held.deliver(adapter, attempts=1) == 0
     assert await held.state() == "dead"
     (letter,) = await held.store.dead_letters()
     assert letter.error == "refused"
@@ -111,11 +112,11 @@ async def test_the_last_try_and_a_refusal_are_dead_letters(held: Held) -> None:
 async def test_a_refusal_is_not_tried_again(held: Held) -> None:
     adapter = FakeAdapter()
     adapter.errors = [ActionFailed("bot removed from the group", code="230002")]
-    assert await held.deliver(adapter) is None
+    assert await held.deliver(adapter) == 0
     assert await held.state() == "dead"
 
 
 async def test_an_adapter_that_is_gone_makes_a_dead_letter(held: Held) -> None:
     deliverer = Deliverer(held.store, {}, WorkerConfig(), FakeClock())
-    assert await deliverer.deliver(held.claim, held.queued, fresh=True) is None
+    assert await deliverer.deliver(held.claim, held.queued, fresh=True) == 0
     assert await held.state() == "dead"

@@ -137,7 +137,7 @@ async def test_a_decoder_killed_while_idle_costs_nothing(store: MediaStore) -> N
 
 
 async def test_a_decoder_that_takes_too_long_is_replaced(tmp_path: Path) -> None:
-    media = MediaStore(tmp_path, MediaConfig(decode_timeout=0.5))
+    media = MediaStore(tmp_path, MediaConfig(decode_timeout=1.5))
     await media.keep(encoded(drawing()))
     (pid,) = decoders()
     os.kill(pid, signal.SIGSTOP)
@@ -154,6 +154,31 @@ async def test_no_more_decoders_than_configured_and_none_after_close(tmp_path: P
     assert 1 <= len(decoders()) <= 2
     await media.close()
     assert decoders() == []
+
+
+@pytest.mark.parametrize("line", ["junk", "{}", '{"refused": "nonsense"}', '{"decoded": {"mime_type": "text/html"}}'])
+async def test_a_decoder_that_talks_nonsense_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    script = tmp_path / "decoder.py"
+    script.write_text(
+        "import socket, sys\n"
+        "channel = socket.socket(fileno=int(sys.argv[1]))\n"
+        "channel.sendall(b'\\n'); channel.recv(9999)\n"
+        f"channel.sendall({line!r}.encode() + b'\\n'); channel.recv(9999)\n"
+    )
+    monkeypatch.setattr("bot.media.pool._SCRIPT", script)
+    media = MediaStore(tmp_path / "media", MediaConfig())
+    assert await code(media, encoded(drawing())) == "broken"
+    await media.close()
+
+
+async def test_a_decoder_idle_for_long_is_not_used_again(store: MediaStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    await store.keep(encoded(drawing()))
+    (pid,) = decoders()
+    monkeypatch.setattr("bot.media.pool.IDLE_SECONDS", -1.0)
+    await store.keep(encoded(noise(40, 40)))
+    assert pid not in decoders()
 
 
 async def test_closing_does_not_blame_the_picture(store: MediaStore, sent: threading.Event) -> None:

@@ -42,7 +42,7 @@ SCALARS: list[Node] = [
     ("1" * 5000, MALFORMED),
     ('"\t"', MALFORMED),
     ('"\\x"', MALFORMED),
-    ("", MALFORMED),
+    ("nul", MALFORMED),
 ]
 NAMES: list[tuple[str, str]] = [
     ('"a"', "a"),

@@ -67,7 +67,7 @@ async def test_everything_survives_the_trip_through_the_database(store: Store) -
 async def test_a_turn_closes_history_outbox_and_event_together(store: Store) -> None:
     await store.accept([message_event(1)])
     (claim,) = await store.claim(10, 30)
-    (queued,) = await store.complete(claim, answered(claim))
+    (queued,) = (await store.complete(claim, answered(claim))).deliveries
     assert queued.state == "sending"
     session = message_event(1).session
     assert await store.history(session, 5) == [user("问题 1"), assistant("好的")]
@@ -107,7 +107,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_fenced(store: S
     with pytest.raises(LeaseLost):
         await store.complete(old, answered(old))
     await store.renew([old], 1000)
-    (queued,) = await store.complete(new, answered(new))
+    (queued,) = (await store.complete(new, answered(new))).deliveries
     for write in (
         store.start_delivery(old, queued.id),
         store.finish_delivery(old, queued.id, "sent"),
@@ -173,7 +173,7 @@ async def test_failed_tries_are_counted_and_dead_letters_come_back(store: Store)
 async def test_a_doubtful_delivery_is_listed_and_can_be_sent_again(store: Store) -> None:
     await store.accept([message_event(1)])
     (claim,) = await store.claim(1, 30)
-    (queued,) = await store.complete(claim, answered(claim))
+    (queued,) = (await store.complete(claim, answered(claim))).deliveries
     await store.finish_delivery(claim, queued.id, "unknown", error="connection lost")
     await store.release(claim)
     assert (await store.counts())["doubtful_deliveries"] == 1
@@ -243,7 +243,7 @@ async def test_a_sqlite_file_has_one_owner(tmp_path: Path, clock: FakeClock) -> 
 async def test_what_is_old_is_swept_and_what_is_open_is_not(store: Store, clock: FakeClock) -> None:
     await store.accept([message_event(1), message_event(2, chat="open")])
     claims = {claim.events[0].event.id: claim for claim in await store.claim(2, 30)}
-    (queued,) = await store.complete(claims["e1"], answered(claims["e1"]))
+    (queued,) = (await store.complete(claims["e1"], answered(claims["e1"]))).deliveries
     await store.finish_delivery(claims["e1"], queued.id, "sent")
     clock.move(6 * 86_400)
     assert await store.sweep() == 0

@@ -15,6 +15,7 @@ from yarl import URL
 from bot.config import MediaConfig
 from bot.errors import BadPicture, FetchFailed, NetworkError
 from bot.fetch.targets import Target, check, forbidden_address, is_public
+from bot.http import HttpAnswer
 from bot.media.refusals import refused
 
 _REDIRECTS: Final = 3
@@ -43,7 +44,7 @@ def guarded_socket(info: tuple[int, int, int, str, tuple[str | int, ...]]) -> so
 
 
 class Fetcher:
-    """`bot.adapter.Http` over aiohttp. Connections are made when first needed, inside the running loop."""
+    """`bot.http.Http` over aiohttp. Connections are made when first needed, inside the running loop."""
 
     def __init__(
         self,
@@ -79,10 +80,10 @@ class Fetcher:
                 raise forbidden_address() from None
             raise FetchFailed("unreachable", "暂时连不上图片所在的网站，请稍后再试。", retry=True) from None
 
-    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         """POST to an address of the operator's; not guarded, redirects not followed.
 
-        Returns status and body, at most 1 MiB. Raises NetworkError; `sent_maybe` is False only when no
+        The body is at most 1 MiB. Raises NetworkError; `sent_maybe` is False only when no
         connection was made. The text of the error holds no URL: tokens travel in them.
         """
         session = self._session("post")
@@ -94,7 +95,8 @@ class Fetcher:
                 allow_redirects=False,
                 timeout=POST_TIMEOUT,
             ) as response:
-                return response.status, await _read(response, _ANSWER_BYTES)
+                body = await _read(response, _ANSWER_BYTES)
+                return HttpAnswer(response.status, body, _retry_after(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ValueError) as error:
             raise NetworkError(f"no connection: {type(error).__name__}") from None
         except (_TooLong, aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -180,3 +182,9 @@ def _is_forbidden(error: Exception) -> bool:
     """aiohttp wraps what the socket factory raises; several addresses of one name are joined in one text."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     return isinstance(cause, ForbiddenAddress) or "forbidden address" in str(cause)
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds of a Retry-After header; its date form is not used by the platforms we know."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdecimal() and len(value) <= 6 else None

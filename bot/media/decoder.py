@@ -189,7 +189,7 @@ def answer(data: bytes, kind: str, target: int, limits: Limits) -> dict[str, Any
                 view = view[file.write(view) :]
         except OSError as error:
             return {"errno": error.errno}
-        return {"mime_type": clean.mime_type, "width": clean.width, "height": clean.height}
+        return {"decoded": {"mime_type": clean.mime_type, "width": clean.width, "height": clean.height}}
 
 
 def serve(channel: socket.socket, limits: Limits) -> None:

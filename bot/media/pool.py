@@ -13,31 +13,40 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal
+
+import msgspec
 
 from bot.config import MediaConfig
 from bot.errors import BadPicture, MediaError
-from bot.media.refusals import refused
+from bot.media.refusals import SENTENCES, refused
 
 START_SECONDS: Final = 30.0
 # Shorter than the time after which an idle decoder ends itself: none is used that may be ending.
 IDLE_SECONDS: Final = 240.0
 
 _SCRIPT: Final = Path(__file__).with_name("decoder.py")
+_LONGEST_LINE: Final = 4096
 _HEADER: Final = struct.Struct("!8sQ")
 # The rest of the environment holds secrets. One malloc arena: each thread's own would eat address space.
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was written: its type, and its size in pixels."""
 
-    mime_type: str
+    mime_type: Literal["image/jpeg", "image/png"]
     width: int
     height: int
+
+
+class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a decoder says; one of the three is set."""
+
+    decoded: Decoded | None = None
+    refused: str = ""
+    errno: int = 0
 
 
 class Decoder:
@@ -71,10 +80,12 @@ class Decoder:
             raise refused("too_slow", self._config) from None
         except OSError:
             line = None
-        if line is None:
+        try:
+            answer = msgspec.json.decode(line or b"", type=_Answer)
+        except msgspec.DecodeError:  # it crashed, or a picture has taken it over
             self.kill()
-            raise refused("broken", self._config)
-        return self._read(json.loads(line))
+            raise refused("broken", self._config) from None
+        return self._read(answer)
 
     def _ready(self) -> bool:
         try:
@@ -92,7 +103,7 @@ class Decoder:
     def _line(self, deadline: float) -> bytes | None:
         """One line without its end; None when the process ended. Raises TimeoutError."""
         line = b""
-        while not line.endswith(b"\n"):
+        while not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
             self._channel.settimeout(max(deadline - time.monotonic(), 0.001))
             got = self._channel.recv(4096)
             if not got:
@@ -100,12 +111,12 @@ class Decoder:
             line += got
         return line[:-1]
 
-    def _read(self, result: dict[str, Any]) -> Decoded:
-        if "refused" in result:
-            raise refused(result["refused"], self._config)
-        if "errno" in result:
-            raise OSError(result["errno"], os.strerror(result["errno"]))
-        return Decoded(**result)
+    def _read(self, answer: _Answer) -> Decoded:
+        if answer.errno:
+            raise OSError(answer.errno, os.strerror(answer.errno))
+        if answer.decoded is None:
+            raise refused(answer.refused if answer.refused in SENTENCES else "broken", self._config)
+        return answer.decoded
 
     @property
     def usable(self) -> bool:

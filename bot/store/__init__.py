@@ -2,6 +2,6 @@
 
 from bot.store.letters import DeadLetter
 from bot.store.rows import QueuedDelivery, QueuedEvent
-from bot.store.store import Claim, Store, TurnRecord
+from bot.store.store import Claim, Completed, Store, TurnRecord
 
-__all__ = ["Claim", "DeadLetter", "QueuedDelivery", "QueuedEvent", "Store", "TurnRecord"]
+__all__ = ["Claim", "Completed", "DeadLetter", "QueuedDelivery", "QueuedEvent", "Store", "TurnRecord"]

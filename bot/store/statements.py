@@ -57,7 +57,7 @@ RENEW_LANE = update(lane).where(_held).values(ready_at=bindparam("until"))
 RELEASE_LANE = (
     update(lane).where(_held).values(ready_at=bindparam("until"), waiting=bindparam("wait")).returning(lane.c.pending)
 )
-CHANGE_PENDING = update(lane).where(_held).values(pending=lane.c.pending + bindparam("by"))
+CHANGE_PENDING = update(lane).where(_held).values(pending=lane.c.pending + bindparam("by")).returning(lane.c.pending)
 # The body has served: the history keeps what must be kept, the keys stay for de-duplication.
 DONE_EVENTS = update(event).where(event.c.seq.in_(_seqs)).values(state="done", finished_at=bindparam("now"), body="")
 DEAD_EVENTS = (
@@ -66,6 +66,26 @@ DEAD_EVENTS = (
     .values(state="dead", finished_at=bindparam("now"), error=bindparam("e"), attempts=event.c.attempts + 1)
 )
 RETRY_EVENTS = update(event).where(event.c.seq.in_(_seqs)).values(attempts=event.c.attempts + 1, error=bindparam("e"))
+START_DELIVERY = update(delivery).where(delivery.c.id == bindparam("i")).values(state="sending")
+FINISH_DELIVERY = (
+    update(delivery)
+    .where(delivery.c.id == bindparam("i"))
+    .values(
+        state=bindparam("s"), finished_at=bindparam("now"), platform_message_id=bindparam("p"), error=bindparam("e")
+    )
+)
+RETRY_DELIVERY = (
+    update(delivery)
+    .where(delivery.c.id == bindparam("i"))
+    .values(state="queued", attempts=delivery.c.attempts + 1, error=bindparam("e"))
+)
+HISTORY = (
+    select(turn.c.body)
+    .where(turn.c.session == bindparam("session"))
+    .order_by(turn.c.id.desc())
+    .limit(bindparam("limit"))
+)
+PICTURE_COUNT = select(func.coalesce(func.max(turn.c.pictures), 0)).where(turn.c.session == bindparam("session"))
 ADD_TURN = insert(turn)
 ADD_DELIVERY = insert(delivery).returning(delivery.c.id, sort_by_parameter_order=True)
 

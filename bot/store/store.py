@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, func, select, text, update
+from sqlalchemy import Connection, Engine, Executable, delete, func, select, text, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bot.clock import Clock
@@ -28,7 +28,7 @@ from bot.store import letters, rows
 from bot.store import statements as sql
 from bot.store.database import DiskGuard, open_database
 from bot.store.rows import QueuedDelivery, QueuedEvent
-from bot.store.schema import PENDING, delivery, event, lane, turn
+from bot.store.schema import PENDING, delivery, event, lane
 from bot.store.writer import Writer
 
 T = TypeVar("T")
@@ -61,6 +61,24 @@ class TurnRecord:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A turn is on disk: its deliveries in order, and how much its lane still owes, these included."""
+
+    deliveries: tuple[QueuedDelivery, ...]
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A holder's write: the lane's pending count changes `by`, then the statement runs."""
+
+    claim: Claim
+    by: int
+    statement: Executable
+    values: dict[str, Any]
+
+
 class Store:
     """All methods but `open` are coroutines; each write is one operation of a group commit."""
 
@@ -77,6 +95,8 @@ class Store:
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         #: set whenever a lane may have become claimable
         self.wake = asyncio.Event()
+        #: webhooks that wait for their commit now
+        self.accepting = 0
 
     @staticmethod
     async def open(config: StoreConfig, data_dir: Path, clock: Clock, *, owner: bool = True) -> Store:
@@ -105,10 +125,13 @@ class Store:
         if not self._guard.has_room():
             raise StoreFull("the disk is nearly full")
         now = self._clock.now()
+        self.accepting += 1
         try:
             fresh = await self._write(self._accept, [rows.event_row(one, now) for one in events])
         except SQLAlchemyError as error:
             raise StoreFull(f"cannot write: {type(error).__name__}") from error
+        finally:
+            self.accepting -= 1
         if any(fresh):
             self.wake.set()
         return fresh
@@ -196,7 +219,7 @@ class Store:
             pending.append(connection.execute(sql.RELEASE_LANE, values).scalar() or 0)
         return pending
 
-    async def complete(self, claim: Claim, record: TurnRecord) -> list[QueuedDelivery]:
+    async def complete(self, claim: Claim, record: TurnRecord) -> Completed:
         """End a turn: history, deliveries and events in one transaction. Raises LeaseLost.
 
         The first delivery is already `sending`, since its holder sends it next: one commit less per answer.
@@ -205,12 +228,14 @@ class Store:
 
     def _complete(
         self, connection: Connection, arguments: Sequence[tuple[Claim, TurnRecord]]
-    ) -> list[list[QueuedDelivery]]:
+    ) -> list[Completed | LeaseLost]:
         return [self._complete_once(connection, claim, record) for claim, record in arguments]
 
-    def _complete_once(self, connection: Connection, claim: Claim, record: TurnRecord) -> list[QueuedDelivery]:
+    def _complete_once(self, connection: Connection, claim: Claim, record: TurnRecord) -> Completed | LeaseLost:
+        pending = _change_pending(connection, claim, len(record.deliveries) - len(record.seqs))
+        if pending is None:
+            return LeaseLost(claim.lane)
         now, last = self._clock.now(), record.seqs[-1]
-        self._change_pending(connection, claim, len(record.deliveries) - len(record.seqs))
         connection.execute(
             sql.DEAD_EVENTS if record.error else sql.DONE_EVENTS,
             {"seqs": list(record.seqs), "now": now, "e": record.error or None},
@@ -221,63 +246,28 @@ class Store:
             connection.execute(sql.ADD_TURN, turns)
         if record.images:
             connection.execute(self._upserts.add_media, [rows.media_row(image, now) for image in record.images])
-        return self._queue_deliveries(connection, last, record.deliveries, now)
-
-    def _queue_deliveries(
-        self, connection: Connection, seq: int, deliveries: Sequence[Delivery], now: float
-    ) -> list[QueuedDelivery]:
-        if not deliveries:
-            return []
-        states = ["sending", *["queued"] * (len(deliveries) - 1)]
-        new = [rows.delivery_row(one, seq, state, now) for one, state in zip(deliveries, states, strict=True)]
-        ids = connection.execute(sql.ADD_DELIVERY, new).scalars().all()
-        return [QueuedDelivery(id, state, 0, one) for id, state, one in zip(ids, states, deliveries, strict=True)]
-
-    def _change_pending(self, connection: Connection, claim: Claim, by: int) -> None:
-        values = {"k": claim.lane, "f": claim.fence, "by": by}
-        if connection.execute(sql.CHANGE_PENDING, values).rowcount != 1:
-            raise LeaseLost(claim.lane)
+        return Completed(_queue_deliveries(connection, last, record.deliveries, now), pending)
 
     async def retry_event(self, claim: Claim, seqs: Sequence[int], error: str) -> None:
         """Count one more failed try of events whose turn will be taken up again. Raises LeaseLost."""
-        await self._write(self._retry_event, (claim, list(seqs), error))
-
-    def _retry_event(self, connection: Connection, arguments: Sequence[tuple[Claim, list[int], str]]) -> list[None]:
-        for claim, seqs, error in arguments:
-            self._change_pending(connection, claim, 0)
-            connection.execute(sql.RETRY_EVENTS, {"seqs": seqs, "e": error})
-        return [None] * len(arguments)
+        await self._write(_change, _Change(claim, 0, sql.RETRY_EVENTS, {"seqs": list(seqs), "e": error}))
 
     # ----------------------------------------------------------------- outbox
 
     async def start_delivery(self, claim: Claim, id: int) -> None:
         """Say on disk that it is about to be sent. Raises LeaseLost."""
-        await self._write(self._mark_delivery, (claim, id, {"state": "sending"}, 0))
+        await self._write(_change, _Change(claim, 0, sql.START_DELIVERY, {"i": id}))
 
     async def finish_delivery(
         self, claim: Claim, id: int, state: str, *, platform_message_id: str = "", error: str = ""
-    ) -> None:
-        """Record the end: `sent`, `unknown` or `dead`. Raises LeaseLost."""
-        values = {
-            "state": state,
-            "finished_at": self._clock.now(),
-            "platform_message_id": platform_message_id or None,
-            "error": error or None,
-        }
-        await self._write(self._mark_delivery, (claim, id, values, -1))
+    ) -> int:
+        """Record the end: `sent`, `unknown` or `dead`; returns what the lane still owes. Raises LeaseLost."""
+        values = {"i": id, "s": state, "now": self._clock.now(), "p": platform_message_id or None, "e": error or None}
+        return await self._write(_change, _Change(claim, -1, sql.FINISH_DELIVERY, values))
 
     async def retry_delivery(self, claim: Claim, id: int, error: str) -> None:
         """Count a failed try; it was certainly not sent. Raises LeaseLost."""
-        values = {"state": "queued", "attempts": delivery.c.attempts + 1, "error": error}
-        await self._write(self._mark_delivery, (claim, id, values, 0))
-
-    def _mark_delivery(
-        self, connection: Connection, arguments: Sequence[tuple[Claim, int, dict[str, Any], int]]
-    ) -> list[None]:
-        for claim, id, values, by in arguments:
-            self._change_pending(connection, claim, by)
-            connection.execute(update(delivery).where(delivery.c.id == id).values(**values))
-        return [None] * len(arguments)
+        await self._write(_change, _Change(claim, 0, sql.RETRY_DELIVERY, {"i": id, "e": error}))
 
     # ---------------------------------------------------------------- reading
 
@@ -285,14 +275,15 @@ class Store:
         """The last `turns` turns of a session, oldest first."""
         if turns <= 0:
             return []
-        query = select(turn.c.body).where(turn.c.session == session).order_by(turn.c.id.desc()).limit(2 * turns)
-        bodies = await self._read(lambda connection: connection.execute(query).scalars().all())
+        values = {"session": session, "limit": 2 * turns}
+        bodies = await self._read(lambda connection: connection.execute(sql.HISTORY, values).scalars().all())
         return [rows.turn_message(body) for body in reversed(bodies)]
 
     async def picture_count(self, session: str) -> int:
         """How many pictures a session has numbered."""
-        query = select(func.coalesce(func.max(turn.c.pictures), 0)).where(turn.c.session == session)
-        return await self._read(lambda connection: connection.execute(query).scalar_one())
+        return await self._read(
+            lambda connection: connection.execute(sql.PICTURE_COUNT, {"session": session}).scalar_one()
+        )
 
     async def event_status(self, platform: str, account_id: str, event_id: str) -> dict[str, Any] | None:
         """State of one event and its replies, for REST; None if it is not known."""
@@ -322,11 +313,6 @@ class Store:
         """Numbers of open, dead and doubtful rows, for /readyz and doctor."""
         return await self._read(_counts)
 
-    async def next_ready(self) -> float | None:
-        """When the next unheld lane becomes claimable (seconds since 1970), or None."""
-        query = select(func.min(lane.c.ready_at)).where(text(PENDING))
-        return await self._read(lambda connection: connection.execute(query).scalar())
-
     async def sweep(self) -> int:
         """Forget finished events and deliveries older than keep_ids_days and empty lanes; returns rows removed."""
         before = self._clock.now() - self._config.keep_ids_days * 86_400
@@ -347,6 +333,34 @@ class Store:
                 return query(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+
+def _change_pending(connection: Connection, claim: Claim, by: int) -> int | None:
+    """What the lane owes afterwards; None when the claim no longer holds it."""
+    return connection.execute(sql.CHANGE_PENDING, {"k": claim.lane, "f": claim.fence, "by": by}).scalar()
+
+
+def _change(connection: Connection, changes: Sequence[_Change]) -> list[int | LeaseLost]:
+    results: list[int | LeaseLost] = []
+    for change in changes:
+        pending = _change_pending(connection, change.claim, change.by)
+        if pending is None:
+            results.append(LeaseLost(change.claim.lane))
+            continue
+        connection.execute(change.statement, change.values)
+        results.append(pending)
+    return results
+
+
+def _queue_deliveries(
+    connection: Connection, seq: int, deliveries: Sequence[Delivery], now: float
+) -> tuple[QueuedDelivery, ...]:
+    if not deliveries:
+        return ()
+    states = ["sending", *["queued"] * (len(deliveries) - 1)]
+    new = [rows.delivery_row(one, seq, state, now) for one, state in zip(deliveries, states, strict=True)]
+    ids = connection.execute(sql.ADD_DELIVERY, new).scalars().all()
+    return tuple(QueuedDelivery(id, state, 0, one) for id, state, one in zip(ids, states, deliveries, strict=True))
 
 
 def _take(fresh: set[str], row: dict[str, Any]) -> bool:

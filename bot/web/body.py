@@ -16,7 +16,10 @@ async def read_body(http: web.Request, limit: int, seconds: float) -> bytes:
     """
     length = http.content_length
     if length is not None and length > limit:
-        raise Rejected("too_large", 413, f"the body is larger than {limit} bytes")
+        raise _too_large(limit)
+    if length is not None and http.content.is_eof():
+        # It came with the head, as small ones do: nothing to wait for.
+        return _whole(http, limit)
     try:
         async with asyncio.timeout(seconds):
             return await _read(http, limit)
@@ -29,12 +32,23 @@ async def read_body(http: web.Request, limit: int, seconds: float) -> bytes:
         raise Rejected("malformed", 400, f"the body cannot be read: {type(error).__name__}") from error
 
 
+def _whole(http: web.Request, limit: int) -> bytes:
+    body = http.content.read_nowait()
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> Rejected:
+    return Rejected("too_large", 413, f"the body is larger than {limit} bytes")
+
+
 async def _read(http: web.Request, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     async for piece in http.content.iter_any():
         size += len(piece)
         if size > limit:
-            raise Rejected("too_large", 413, f"the body is larger than {limit} bytes")
+            raise _too_large(limit)
         pieces.append(piece)
     return b"".join(pieces)

@@ -63,12 +63,12 @@ class Webhooks:
 
 
 def _request(http: web.Request, body: bytes, now: float) -> Request:
-    headers: dict[str, str] = {}
-    for name, value in http.headers.items():
-        key = name.lower()
+    headers = {name.lower(): value for name, value in http.headers.items()}
+    if len(headers) != len(http.headers):
         # As HTTP joins them; a doubled signature is then no signature at all.
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return Request(http.method, http.path, http.query, headers, body, now)
+        headers = {name: ", ".join(http.headers.getall(name)) for name in headers}
+    query = http.query if "?" in http.raw_path else {}
+    return Request(http.method, http.path, query, headers, body, now)
 
 
 def _error(status: int, reason: str, message: str, retry_after: int = 0) -> web.Response:

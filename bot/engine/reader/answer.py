@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.engine.reader import chat, compare, fields, laboratory, passages, sheet, surface
 from bot.engine.reader.facts import Contents, contents
@@ -20,9 +20,11 @@ Solver = Callable[[Question, Contents], Finding | None]
 
 #: asks about what is drawn or photographed, which no text settles
 _SCENE = re.compile(
-    r"像什么|像个?啥|表情|穿[着的什]|戴[着的什]|天气|[拍摄]的|动物|季节|场景|风景|几个人|在[干做]什么|姿势|好看|心情|情绪|水面|天空"
-    r"|画的?是?什么|长什么样|几只|几个点|几颗|形状|图形|图案是|什么样子|拿着|手里|站着|坐着|背景里|左边是|右边是|什么花|什么树|什么车|漂亮|适合"
+    r"像什么|像个?啥|表情|穿[着的什]|戴[着的什]|天气|[拍摄]的|动物|季节|场景|风景|在[干做]什么|姿势|好看|心情|情绪|水面|天空"
+    r"|画的?是?什么|长什么样|形状|图案是|什么样子|拿着|手里|站着|坐着|背景里|左边是|右边是|什么花|什么树|漂亮"
 )
+#: may be asked about a text too; on a picture with hardly a word it is about what is seen
+_SEEN = re.compile(r"几个人|几只|几个点|几颗|几[个条辆]|什么车|什么|怎么|哪|谁|几|多少")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def solve(question: Question, page: Contents) -> Finding | None:
         found = solver(question, page)
         if found is not None:
             return found
-    if _SCENE.search(question.text) or not page.page.lines:
+    words = sum(len(line.text) for line in page.page.lines)
+    if _SCENE.search(question.text) or words == 0 or (words < 8 and _SEEN.search(question.text)):
         return None
     return _items(question, page)
 
@@ -111,8 +114,17 @@ def _abnormal(question: str, items: Sequence[laboratory.Item]) -> list[laborator
 
 
 def _compared(question: Question, page: Contents) -> Finding | None:
+    if any(_is_field(item, page) for item in question.items):
+        return None
     result = compare.compare(question.text, page)
     return None if result is None else Finding(*result, 1.0)
+
+
+def _is_field(item: Item, page: Contents) -> bool:
+    """`一共多少钱` on a page that prints a total: it is looked up, not added up."""
+    asked = item.special & {"total", "paid", "due", "score", "goods_total"}
+    found = fields.lookup(item, page) if asked else None
+    return found is not None and found.score >= 1.0
 
 
 _SOLVERS: tuple[Solver, ...] = (
@@ -132,7 +144,7 @@ def _items(question: Question, page: Contents) -> Finding | None:
     """Each thing that was asked for by itself; what is not found is said to be missing."""
     talk = chat.find_chat(page.page)
     text = chat.passages(talk) if talk else passages.split(page.blocks)
-    found = [(item, _item(item, page, text)) for item in question.items]
+    found = [(item, _item(item, page, text)) for item in _one_reason(question.items)]
     hits = [finding for _, finding in found if finding is not None]
     if not hits:
         return None
@@ -145,14 +157,25 @@ def _items(question: Question, page: Contents) -> Finding | None:
     return Finding("\n".join(parts), lines, max(finding.score for finding in hits))
 
 
+def _one_reason(items: Sequence[Item]) -> Sequence[Item]:
+    """`登录失败了，什么原因` is one thing asked in two breaths."""
+    why = [item for item in items if item.kind == "reason"]
+    if not why or len(items) == 1:
+        return items
+    told = [item for item in items if item.kind == "any" and not item.special]
+    runs = tuple(run for item in items if item in why or item in told for run in item.runs)
+    return [replace(why[0], runs=runs), *(item for item in items if item not in why and item not in told)]
+
+
 def _missing(item: Item) -> str:
     """Only what names a field is reported missing; half sentences around a question are not."""
-    return f"「{item.text.strip()}」：图中文字里没有找到" if item.special else ""
+    named = item.special and item.kind != "reason"
+    return f"「{item.text.strip()}」：图中文字里没有找到" if named else ""
 
 
 def _item(item: Item, page: Contents, text: Sequence[passages.Passage]) -> Finding | None:
     if item.kind == "reason":
-        return sheet.reason(item, page, text) or _passage(item, text)
+        return sheet.reason(item, page, text)
     field = fields.lookup(item, page)
     passage = _passage(item, text)
     if field is not None and (passage is None or field.score >= passage.score - 0.15):
@@ -161,7 +184,7 @@ def _item(item: Item, page: Contents, text: Sequence[passages.Passage]) -> Findi
 
 
 def _passage(item: Item, text: Sequence[passages.Passage]) -> Finding | None:
-    hit = passages.search(item, text)
+    hit = passages.literal(item, text) or passages.search(item, text)
     if hit is None or hit.score < (0.42 if hit.value else 0.5):
         return None
     quote = f"原文：「{hit.quote}」"

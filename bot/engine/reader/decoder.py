@@ -8,14 +8,16 @@ Runs in the worker process only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Probabilities = NDArray[np.float32]
-#: a step of the recogniser is 8 of 48 pixels of height; a Chinese character takes about 3 to 5 steps
-GAP = 1.7
+#: in units of the usual distance from one Chinese character to the next (3 to 5 steps of 8 of 48 pixels):
+#: beyond FAR there is a space, beyond NEAR there is one if the recogniser thought of it too
+FAR, NEAR = 1.7, 1.3
 
 
 @dataclass(slots=True)
@@ -42,7 +44,9 @@ class Decoder:
         for char, step in zip(text, steps, strict=True):
             self._note_rare(char, probabilities[step])
         confidence = float(probabilities.max(axis=1)[steps].mean())
-        return _space(text, steps.tolist()), round(confidence, 4)
+        blank = probabilities[:, len(self.character) - 1]  # the alphabet's last entry is the space
+        likely = [float(blank[a:b].max()) for a, b in pairwise(steps)]
+        return _space(text, steps.tolist(), likely), round(confidence, 4)
 
     def _note_rare(self, char: str, row: Probabilities) -> None:
         """Remember the simplified second choice of a doubtful character that GB 2312 lacks."""
@@ -77,18 +81,19 @@ def simplify(texts: list[str], rare: dict[str, str]) -> list[str]:
     return [text.translate(table) for text in texts]
 
 
-def _space(text: list[str], steps: list[int]) -> str:
-    """Put a space between neighbouring Chinese characters that stand clearly apart."""
-    pitches = [b - a for a, b, x, y in zip(steps, steps[1:], text, text[1:], strict=False) if _both_han(x, y)]
+def _space(text: list[str], steps: list[int], likely: list[float]) -> str:
+    """Put a space between characters that stand clearly apart, one of them Chinese.
+
+    likely: per gap, the largest probability of a space that the recogniser saw there.
+    """
+    gaps = [b - a for a, b in pairwise(steps)]
+    pairs = list(pairwise(text))
+    pitches = sorted(gap for gap, (x, y) in zip(gaps, pairs, strict=True) if is_han(x) and is_han(y))
     if len(pitches) < 3:
         return "".join(text)
-    usual = sorted(pitches)[len(pitches) // 2]
+    usual = pitches[len(pitches) // 2]
     out = text[:1]
-    for a, b, x, y in zip(steps, steps[1:], text, text[1:], strict=False):
-        apart = _both_han(x, y) and b - a > GAP * usual + 1
-        out.append(f" {y}" if apart else y)
+    for gap, (x, y), chance in zip(gaps, pairs, likely, strict=True):
+        apart = gap > FAR * usual + 1 or (chance > 0.1 and gap > NEAR * usual)
+        out.append(f" {y}" if apart and is_han(y) and (is_han(x) or x in ")）") else y)
     return "".join(out)
-
-
-def _both_han(one: str, other: str) -> bool:
-    return is_han(one) and is_han(other)

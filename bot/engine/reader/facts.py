@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from bot.engine.reader.layout import Block, blocks, panels, rows
-from bot.engine.reader.lexicon import concepts
+from bot.engine.reader.lexicon import CONCEPTS, concepts
 from bot.engine.reader.page import Box, Line, Page
 from bot.engine.reader.values import number
 
@@ -255,6 +255,8 @@ def _cells(tables: Sequence[Table]) -> list[Fact]:
 
 # --- labelled numbers ------------------------------------------------------------------------------------
 
+#: fields whose digits are no quantity
+_CODES = {concept.name for concept in CONCEPTS if concept.kind in ("code", "time", "phone")}
 _VALUE = re.compile(r"^[¥￥]?[-+]?\d[\d,]*(?:\.\d+)?\s*(?:%|[万亿]?[元人件份单个台吨℃度次万亿]*)$")
 _INLINE_VALUE = re.compile(r"^(.*?[^\W\d_）)])\s*[:：]?\s*([¥￥]?\d[\d,]*(?:\.\d+)?\s*%?)\s*(?:[万亿]?[元人件份单个台吨次]*)$")
 
@@ -271,16 +273,14 @@ def labelled(lines: Sequence[Line]) -> list[Labelled]:
 
 
 def _axis(numbers: Sequence[Line]) -> list[Line]:
-    """Tick labels: numbers in one column or one row that rise by equal steps."""
-    ticks: list[Line] = []
-    for along in (0, 1):
-        for line in numbers:
-            group = [other for other in numbers if _aligned(line, other, 1 - along)]
-            group.sort(key=lambda other: other.box.centre[along] if along == 0 else -other.box.centre[along])
-            values = [number(other.text) for other in group]
-            if len(group) >= 3 and _equal_steps([value for value in values if value is not None]):
-                ticks += group
-    return ticks
+    """Tick labels: numbers in the leftmost column or the lowest row that rise by equal steps."""
+    if not numbers:
+        return []
+    first = min(numbers, key=lambda line: line.box.right)
+    lowest = max(numbers, key=lambda line: line.box.centre[1])
+    column = sorted((n for n in numbers if _aligned(first, n, 0)), key=lambda line: -line.box.centre[1])
+    row = sorted((n for n in numbers if _aligned(lowest, n, 1)), key=lambda line: line.box.centre[0])
+    return [line for group in (column, row) if _equal_steps(group) for line in group]
 
 
 def _aligned(one: Line, other: Line, axis: int) -> bool:
@@ -290,9 +290,10 @@ def _aligned(one: Line, other: Line, axis: int) -> bool:
     return near < 0.5 * one.box.height
 
 
-def _equal_steps(values: Sequence[Decimal]) -> bool:
+def _equal_steps(lines: Sequence[Line]) -> bool:
+    values = [value for line in lines if (value := number(line.text)) is not None]
     steps = {b - a for a, b in zip(values, values[1:], strict=False)}
-    return len(steps) == 1 and steps.pop() > 0
+    return len(values) >= 3 and len(steps) == 1 and steps.pop() > 0
 
 
 def _upright(numbers: Sequence[Line], lines: Sequence[Line]) -> list[Labelled]:
@@ -329,7 +330,7 @@ def _inline(_: Sequence[Line], lines: Sequence[Line]) -> list[Labelled]:
     for line in lines:
         match = _INLINE_VALUE.match(line.text)
         value = number(match[2]) if match else None
-        if match and value is not None and len(match[1]) <= 12 and not concepts(match[1]).keys() & {"time", "made"}:
+        if match and value is not None and len(match[1]) <= 12 and not _CODES & concepts(match[1]).keys():
             found.append(Labelled(match[1].strip(" :："), match[2], value, (line,)))
     return found
 

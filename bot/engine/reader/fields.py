@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from bot.engine.reader.facts import Contents, Fact
 from bot.engine.reader.finding import Finding
-from bot.engine.reader.lexicon import KINDS, concepts, plain
+from bot.engine.reader.lexicon import KINDS, SURNAMES, concepts, plain
 from bot.engine.reader.page import Line
 from bot.engine.reader.question import Item, Question
 from bot.engine.reader.values import find, fits, number
@@ -95,11 +95,14 @@ def _context_score(item: Item, context: str) -> float:
         return 1.0
     if concepts(context).keys() & item.concepts:
         return 1.0
+    if label and label in plain(item.about):
+        return 0.9
     return max((_part(run, label) for run in item.runs), default=0.0)
 
 
 # --- price tags ------------------------------------------------------------------------------------------
 
+_NAME = re.compile(f"[{SURNAMES}][\u4e00-\u9fff]{{1,2}}")
 _TAG = re.compile(r"[¥￥]\s*(\d[\d,]*(?:\.\d+)?)")
 
 
@@ -140,6 +143,10 @@ def _beside(one: Line, other: Line) -> bool:
 
 def only_one(item: Item, page: Contents) -> Finding | None:
     """A phone number or an amount that is asked for without a key and stands on the page just once."""
+    if "score" in item.special:
+        return _score_mark(page)
+    if item.kind == "name" and item.special <= {"patient"}:
+        return _person(page)
     if item.kind not in ("phone", "amount") or (item.special - {"money", "phone"}):
         return None
     pattern = _TAG if item.kind == "amount" else None
@@ -151,6 +158,25 @@ def only_one(item: Item, page: Contents) -> Finding | None:
         return None
     text, line = next(iter(hits.items()))
     return Finding(f"{text}（原文：「{line.text}」）", (line,), 0.6)
+
+
+def _score_mark(page: Contents) -> Finding | None:
+    """`70分` by itself, as a teacher writes it."""
+    marks = [line for line in page.page.lines if re.fullmatch(r"(?:得分|分数)?[:：]?\s*\d{1,3}(?:\.5)?\s*分?", line.text)]
+    marks = [line for line in marks if line.text.endswith("分") or line.box.height > 1.3 * _usual_height(page)]
+    return Finding(marks[0].text, (marks[0],), 0.8) if len(marks) == 1 else None
+
+
+def _usual_height(page: Contents) -> int:
+    heights = sorted(line.box.height for line in page.page.lines)
+    return heights[len(heights) // 2]
+
+
+def _person(page: Contents) -> Finding | None:
+    """The only word in the head of a sheet that is formed like a name."""
+    head = [line for line in page.page.lines if line.box.bottom < 0.25 * page.page.height]
+    names = [(word, line) for line in head for word in line.text.split() if _NAME.fullmatch(word)]
+    return Finding(f"{names[0][0]}（原文：「{names[0][1].text}」）", (names[0][1],), 0.6) if len(names) == 1 else None
 
 
 def comparable(question: Question, page: Contents) -> tuple[str, Decimal, tuple[Line, ...]] | None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from bot.engine.reader.lexicon import LAB_NAMES, plain
 from bot.engine.reader.page import Line
 
-_RANGE = re.compile(r"^[（(\[]?\s*(\d+(?:\.\d+)?)\s*(?:-|~|～|—|–|−|--|至)\s*(\d+(?:\.\d+)?)\s*[)）\]]?\s*(\D*)$")
+_RANGE = re.compile(r"^[（(\[]?\s*(\d+(?:\.\d+)?)\s*(?:-|~|～|〜|—|–|−|--|至)\s*(\d+(?:\.\d+)?)\s*[)）\]]?\s*(\D*)$")
 _BOUND = re.compile(r"^\s*([<≤＜>≥＞])\s*=?\s*(\d+(?:\.\d+)?)\s*(\D*)$")
 _RESULT = re.compile(r"^([<>＜＞≤≥]?\s*\d+(?:\.\d+)?)\s*([↑↓HLhl高低*+]*)$")
 _WORD_RESULT = re.compile(r"^(?:阴性|阳性|弱阳性|未见|正常|清晰|澄清|淡黄色?|黄色|neg|pos|[-+±]+)(?:\s*[（(][-+±\d]+[)）])?$", re.IGNORECASE)
@@ -126,11 +126,10 @@ def asked_items(question: str, items: Sequence[Item]) -> list[Item]:
 
 def _named(question: str, name: str) -> float:
     """2 and more: named in full; between 0 and 2: by a part; 0: not named."""
-    best = 0.0
-    for part in re.split(r"[\s（()）/]+", name):
-        best = max(best, _part_score(question, plain(part)))
+    parts = [plain(part) for part in _name_parts(name)]
+    best = max((_part_score(question, part) for part in parts), default=0.0)
     for names in LAB_NAMES:
-        if any(_stem(plain(part)) in names for part in re.split(r"[\s（()）]+", name)):
+        if any(_stem(part) in names for part in parts):
             hits = [n for n in names if _has_word(question, n) and len(n) > 1]
             best = max(best, 2.0 + 0.1 * max(map(len, hits)) if hits else 0.0)
     return best
@@ -143,6 +142,11 @@ def _part_score(question: str, part: str) -> float:
         return 2.0 + 0.1 * len(part)
     stem = _stem(part)
     return 1.0 + 0.1 * len(stem) if len(stem) >= 2 and _has_word(question, stem) else 0.0
+
+
+def _name_parts(name: str) -> list[str]:
+    """`谷丙转氨酶ALT` and `谷丙转氨酶 (ALT)` alike."""
+    return [part for part in re.split(r"[\s（()）/*★]+|(?<=[\u4e00-\u9fff])(?=[A-Za-z])", name) if part]
 
 
 def _stem(part: str) -> str:

@@ -32,10 +32,10 @@ class Block:
 
 
 def join(texts: Iterable[str]) -> str:
-    """Wrapped lines as one: a space only between Latin words or numbers."""
+    """Wrapped lines as one: a space only after a Latin word."""
     out = ""
     for text in texts:
-        latin = out[-1:].isascii() and out[-1:].isalnum() and text[:1].isascii() and text[:1].isalnum()
+        latin = out[-1:].isascii() and out[-1:].isalpha() and text[:1].isascii() and text[:1].isalnum()
         out += f" {text}" if latin else text
     return out
 

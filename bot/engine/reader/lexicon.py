@@ -85,7 +85,7 @@ CONCEPTS = (
     _concept("stock", "any", "库存 剩余件数 还剩"),
     _concept("warranty", "any", "保修期 质保 保修 售后"),
     _concept("battery", "any", "续航 续航时间 电池 电池容量"),
-    _concept("quantity", "number", "购买数量 数量 买了几 几件 几个 多少件"),
+    _concept("quantity", "number", "购买数量 数量 买了几 买了多少 几件 几个 多少件"),
     _concept("patient", "name", "患者姓名 病人姓名 姓名 患者 病人 受检者 受检人 叫什么名字 名字 谁的"),
     _concept("sex", "name", "性别 男的还是女的 男还是女"),
     _concept("age", "number", "年龄 多大年纪 几岁 多大了 多少岁"),
@@ -143,6 +143,13 @@ LAB_NAMES = tuple(
         "钾 k",
         "钠 na",
     )
+)
+
+
+#: the commonest family names, for telling a name in the head of a sheet
+SURNAMES = (
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔"
+    "钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤褚卫倪温季"
 )
 
 

@@ -149,7 +149,14 @@ def _lines(pixels: Pixels) -> list[Line]:
     source = scaled if factor > 1 else pixels
     ratio = (size[0] / width, size[1] / height)
     read = [(tile, _tile(scaled, tile, source, ratio)) for tile in tiles.cut(*size)]
-    return _unscale(tiles.merge(read), ratio, (width, height))
+    return _unscale(_without_shapes(tiles.merge(read)), ratio, (width, height))
+
+
+def _without_shapes(lines: list[Line]) -> list[Line]:
+    """Bars and circles taken for one huge letter: far taller than the page's text."""
+    heights = sorted(line.box.height for line in lines)
+    usual = heights[len(heights) // 2] if heights else 0
+    return [line for line in lines if len(line.text) > 1 or line.box.height < 2.5 * usual or len(lines) < 3]
 
 
 def _tile(scaled: Pixels, tile: Box, source: Pixels, ratio: tuple[float, float]) -> list[Line]:

@@ -99,6 +99,21 @@ def _covered(word: str, text: str) -> float:
     return done
 
 
+def literal(item: Item, passages: Sequence[Passage]) -> Hit | None:
+    """The question's own words with a number where it asks for one: `押几付几` finds 押一付三."""
+    clause = plain(re.sub(r"[?？。！!]|^.*(?:请问|图[里中上])", "", item.text))
+    words = re.split(r"几|多少", clause)
+    if len(words) < 2 or min(len(words[0]), len("".join(words[1:]))) < 1:
+        return None
+    number = r"(?:\d[\d.,]*|[零一二两三四五六七八九十百千半]+)"
+    pattern = re.compile(number.join(map(re.escape, words)))
+    for passage in passages:
+        match = pattern.search(plain(passage.text))
+        if match:
+            return Hit(match[0], passage.text, passage.lines, 1.0)
+    return None
+
+
 def _hits(item: Item, words: tuple[str, ...], passage: Passage) -> list[Hit]:
     whole = coverage(words, fold(passage.text))
     if passage.reply and _is_question(passage.text):
@@ -119,6 +134,8 @@ def _hits(item: Item, words: tuple[str, ...], passage: Passage) -> list[Hit]:
 
 
 def _reply_hits(item: Item, whole: float, passage: Passage) -> list[Hit]:
+    asks = re.search(r"什么时候|几点|几号|哪天|多少|在哪|哪里|谁|怎么", item.text)
+    whole += 0.15 if asks and asks[0] in passage.text and whole > 0.25 else 0.0
     if whole < 0.45:
         return []
     value = _join_values(item, passage.reply)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.engine.reader.lexicon import KINDS, Kind, concepts
 from bot.engine.reader.values import measure
@@ -40,13 +40,17 @@ _KIND_WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing asked for. concepts: fields it names. runs: words to be found on the page. unit: 箱 of 几箱."""
+    """One thing asked for. concepts: fields it names. runs: words to be found on the page. unit: 箱 of 几箱.
+
+    about: the whole question, which may name what a later part leaves out (`复印纸的单价？数量呢`).
+    """
 
     text: str
     kind: Kind
     concepts: frozenset[str]
     runs: tuple[str, ...]
     unit: str = ""
+    about: str = ""
 
     @property
     def special(self) -> frozenset[str]:
@@ -68,8 +72,19 @@ def ask(text: str, count: int = 1, keep: Sequence[str] = ()) -> Question:
     folded = unicodedata.normalize("NFKC", text).strip()
     pictures, rest = _pictures(folded, count)
     parts = [part for piece in re.split(r"[,，;；?？。!！\n]+", rest) for part in _split(piece, keep)]
-    items = tuple(_item(part) for part in parts if part.strip())
+    items = tuple(_item(part, rest) for part in parts if part.strip())
+    if re.search(r"快递|物流|运单", rest):
+        items = tuple(_parcel(item) for item in items)
+    if re.search(r"各[是有为]?(?:多少|几)", rest):
+        items = tuple(replace(item, kind="number") if item.kind == "any" else item for item in items)
     return Question(rest.strip(), items, pictures)
+
+
+def _parcel(item: Item) -> Item:
+    """A bare 单号 next to a courier is the parcel's, not the order's."""
+    if "order_id" not in item.concepts or "订单" in item.text:
+        return item
+    return replace(item, concepts=item.concepts - {"order_id"} | {"tracking"})
 
 
 _PICTURE = re.compile(
@@ -108,14 +123,14 @@ def _split(piece: str, keep: Sequence[str]) -> list[str]:
     return [piece]
 
 
-def _item(text: str) -> Item:
+def _item(text: str, about: str) -> Item:
     named = concepts(text)
     special = {name for name in named if name not in ("money", "time")}
     kind: Kind = next((kind for kind, pattern in _KIND_WORDS if pattern.search(text)), "any")
     kinds = {KINDS[name] for name in special}
     if special and (kind in ("any", "number") or kind not in kinds) and kind != "reason":
         kind = KINDS[min(special, key=lambda name: text.find(named[name]))] if kind == "any" else kind
-    return Item(text, kind, frozenset(named), runs(text), measure(text))
+    return Item(text, kind, frozenset(named), runs(text), measure(text), about)
 
 
 def runs(text: str) -> tuple[str, ...]:

@@ -154,7 +154,17 @@ def reason(item: Item, page: Contents, text: Sequence[Passage]) -> Finding | Non
     best = max(scored, key=lambda pair: pair[0], default=None)
     if best is not None and best[0] > 0.6:
         return Finding(f"原文：「{best[1].text}」", best[1].lines, 0.9)
-    return _below_title(words, page.blocks)
+    return _below_title(words, page.blocks) or (_spoken(words, page) if page.panels else None)
+
+
+def _spoken(words: tuple[str, ...], page: Contents) -> Finding | None:
+    """In a comic a reason is what somebody says of himself, nearest to what is asked."""
+    said = [block for block in page.blocks if "我" in block.text and not re.search(r"[?？]$", block.text)]
+    scored = [(sum(char in fold(block.text) for word in words for char in word), block) for block in said]
+    best, block = max(scored, key=lambda pair: pair[0], default=(0, None))
+    if block is None or best == 0 or sum(score == best for score, _ in scored) > 1:
+        return None
+    return Finding(f"相关台词：「{block.text}」", block.lines, 0.6)
 
 
 def _because(words: tuple[str, ...], passage: Passage) -> float:

@@ -1,7 +1,7 @@
 // The page: what the controls do, and the conversation so far.
 import { ask, csrf, Problem } from "./ask.js";
 import { Tray } from "./tray.js";
-import { Turn } from "./turn.js";
+import { keepingEnd, Turn } from "./turn.js";
 
 const $ = (id) => document.getElementById(id);
 // What history says for a question that was only pictures.
@@ -159,7 +159,7 @@ document.addEventListener("dragenter", (event) => {
 document.addEventListener("dragleave", (event) => {
   if (!carriesFiles(event)) return;
   dragDepth = Math.max(0, dragDepth - 1);
-  $("drop").hidden = dragDepth > 0 ? false : true;
+  $("drop").hidden = dragDepth === 0;
 });
 document.addEventListener("dragover", (event) => {
   if (carriesFiles(event)) event.preventDefault();
@@ -171,6 +171,14 @@ document.addEventListener("drop", (event) => {
   $("drop").hidden = true;
   tray.add(event.dataTransfer.files);
 });
+
+// The dock covers the end of the page as it grows; whoever was reading there goes on seeing it.
+let dockHeight = 0;
+new ResizeObserver(([entry]) => {
+  const grown = entry.target.offsetHeight - dockHeight;
+  dockHeight = entry.target.offsetHeight;
+  if (turns.length) keepingEnd(() => {}, 80 + Math.max(0, grown));
+}).observe(document.querySelector(".dock"));
 
 if (csrf) {
   $("logout").hidden = false;

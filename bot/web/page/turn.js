@@ -2,6 +2,14 @@
 import { element, renderMarkdown } from "./markdown.js";
 import { thumbnail } from "./tray.js";
 
+// Makes a change; a reader who was at the end of the page stays there, one who has scrolled up is left alone.
+export function keepingEnd(change, slack = 80) {
+  const page = document.documentElement;
+  const atEnd = innerHeight + scrollY > page.scrollHeight - slack;
+  change();
+  if (atEnd) scrollTo(0, page.scrollHeight);
+}
+
 export class Turn {
   // showPictures: false where the turn before had the same ones.
   constructor({ prompt, pictures, model }, showPictures) {
@@ -44,19 +52,18 @@ export class Turn {
 
   draw() {
     this.frame = 0;
-    const atEnd = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
-    this.waiting.hidden = Boolean(this.text);
-    this.answer.replaceChildren(renderMarkdown(this.text));
-    if (atEnd) scrollTo(0, document.documentElement.scrollHeight);
+    keepingEnd(() => {
+      this.waiting.hidden = Boolean(this.text);
+      this.answer.replaceChildren(renderMarkdown(this.text));
+    });
   }
 
   finish(result) {
     this.text = result.text;
     this.answered = true;
     this.end();
-    if (result.footer) this.body.append(element("p", "footnote", result.footer));
     const seconds = result.timings.total ? `${result.timings.total.toFixed(1)} 秒` : "";
-    this.note([result.model, result.reason, seconds]);
+    this.note([result.model, result.reason, seconds], result.footer);
   }
 
   stopped() {
@@ -72,7 +79,7 @@ export class Turn {
     again.addEventListener("click", retry);
     const notice = element("div", "notice", element("span", "", words), again);
     notice.role = "alert";
-    this.body.append(notice);
+    keepingEnd(() => this.body.append(notice));
   }
 
   end() {
@@ -83,11 +90,10 @@ export class Turn {
     this.answer.ariaBusy = "false";
   }
 
-  note(words) {
+  note(words, footer = "") {
     const meta = element("div", "meta", ...words.filter(Boolean).map((word) => element("span", "", word)));
     if (this.text) meta.append(this.copyButton());
-    this.body.append(meta);
-    scrollTo(0, document.documentElement.scrollHeight);
+    keepingEnd(() => this.body.append(...(footer ? [element("p", "footnote", footer)] : []), meta));
   }
 
   copyButton() {
