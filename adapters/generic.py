@@ -49,7 +49,7 @@ LAST_SECOND = 253_402_300_799
 TRY_AGAIN = frozenset({408, 425, 429})
 
 
-class Config(AdapterConfig):
+class Config(AdapterConfig, frozen=True):
     """secrets: any of them may have signed; the first is the newest. max_age: seconds a request stays fresh.
 
     reply_url: where answers are posted; empty: they are only read over REST. reply_secret: signs them

@@ -62,7 +62,7 @@ def holds(answer: str, must: list[Any]) -> bool:
 
 
 async def run_picture(engine: ReaderEngine, path: Path, facts: dict[str, Any]) -> Result:
-    data = path.read_bytes()
+    data = await asyncio.to_thread(path.read_bytes)
     key = hashlib.sha256(data).hexdigest()
     started = time.perf_counter()
     page = await engine.read(key, data)
@@ -74,14 +74,16 @@ async def run_picture(engine: ReaderEngine, path: Path, facts: dict[str, Any]) -
     for pair in facts["qa"]:
         message = user(Image(source="", sha256=key, index=1), Text(pair["q"]))
         done = await engine.generate(GenerateRequest((message,), {key: data}))
-        verdict = "declined" if done.finish_reason == "declined" else "right" if holds(done.text, pair["must"]) else "wrong"
+        verdict = (
+            "declined" if done.finish_reason == "declined" else "right" if holds(done.text, pair["must"]) else "wrong"
+        )
         result.asked.append(Asked(pair["q"], done.text, verdict))
     return result
 
 
 async def run(folder: Path) -> list[Result]:
     engine = ReaderEngine()
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    facts = json.loads(await asyncio.to_thread((folder / "facts.json").read_text, "utf-8"))
     try:
         results = [await run_picture(engine, folder / Path(entry["file"]).name, entry) for entry in facts]
     finally:

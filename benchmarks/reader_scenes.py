@@ -90,13 +90,22 @@ def error_page(rng: random.Random) -> Scene:
             ("预约失败", "当前号源已被约满", "请选择其他日期"),
         ]
     )
-    code, phone, trace = f"{rng.choice(['E', 'ERR', 'SYS'])}-{digits(rng, 4)}", f"400-{digits(rng, 3)}-{digits(rng, 4)}", digits(rng, 12)
+    code, phone, trace = (
+        f"{rng.choice(['E', 'ERR', 'SYS'])}-{digits(rng, 4)}",
+        f"400-{digits(rng, 3)}-{digits(rng, 4)}",
+        digits(rng, 12),
+    )
     day = date(rng)[0]
     canvas.write(540, 150, rng.choice(["系统提示", "操作结果", "温馨提示"]), 46, anchor="ma")
     canvas.pen.ellipse((460, 300, 620, 460), "#e33")
     canvas.write(540, 520, action, 60, anchor="ma")
     canvas.write(540, 620, f"{cause}，{hint}", 36, "#888", "ma")
-    rows = [(rng.choice(["错误代码", "错误码", "异常码"]), code), ("请求编号", trace), ("发生时间", f"{day} 09:41:22"), ("当前版本", "8.2.15")]
+    rows = [
+        (rng.choice(["错误代码", "错误码", "异常码"]), code),
+        ("请求编号", trace),
+        ("发生时间", f"{day} 09:41:22"),
+        ("当前版本", "8.2.15"),
+    ]
     for index, (key, value) in enumerate(rows):
         canvas.write(60, 800 + 90 * index, key, 36, "#777")
         canvas.write(1020, 800 + 90 * index, value, 36, anchor="ra")
@@ -116,7 +125,11 @@ def order_page(rng: random.Random) -> Scene:
     canvas = Canvas(1080, 2100, paper)
     name, price, count = person(rng), rng.randint(40, 400), rng.randint(1, 3)
     off, freight = rng.randint(5, 30), rng.randint(3, 12)
-    paid, number, parcel = price * count - off + freight, digits(rng, 16), f"{rng.choice(['SF', 'YT', 'ZT'])}{digits(rng, 12)}"
+    paid, number, parcel = (
+        price * count - off + freight,
+        digits(rng, 16),
+        f"{rng.choice(['SF', 'YT', 'ZT'])}{digits(rng, 12)}",
+    )
     company, city = rng.choice(["顺达速递", "远航快运", "飞燕物流"]), rng.choice(CITIES)
     day, month, date_ = date(rng)
     canvas.write(540, 120, "订单详情", 46, ink, "ma")
@@ -125,8 +138,21 @@ def order_page(rng: random.Random) -> Scene:
     canvas.write(330, 420, rng.choice(["青禾 陶瓷马克杯 350ml 墨绿", "木格 桌面收纳盒 大号 原木色"]), 36, ink)
     canvas.write(330, 500, f"数量 ×{count}", 32, grey)
     canvas.write(1020, 500, f"¥{price}.00", 36, ink, "ra")
-    money = [("商品总价", f"¥{price * count}.00"), ("优惠", f"-¥{off}.00"), ("运费", f"¥{freight}.00"), (rng.choice(["实付款", "实付金额"]), f"¥{paid}.00")]
-    info = [("订单编号", number), ("下单时间", f"{day} 13:05:46"), ("支付方式", "微信支付"), ("收货人", f"{name} 136****{digits(rng, 4)}"), ("收货地址", f"{city}市新华路{rng.randint(2, 90)}号"), ("快递公司", company), ("运单号", parcel)]
+    money = [
+        ("商品总价", f"¥{price * count}.00"),
+        ("优惠", f"-¥{off}.00"),
+        ("运费", f"¥{freight}.00"),
+        (rng.choice(["实付款", "实付金额"]), f"¥{paid}.00"),
+    ]
+    info = [
+        ("订单编号", number),
+        ("下单时间", f"{day} 13:05:46"),
+        ("支付方式", "微信支付"),
+        ("收货人", f"{name} 136****{digits(rng, 4)}"),
+        ("收货地址", f"{city}市新华路{rng.randint(2, 90)}号"),
+        ("快递公司", company),
+        ("运单号", parcel),
+    ]
     for index, (key, value) in enumerate(money + info):
         y = 640 + 85 * index + (60 if index >= 4 else 0)
         canvas.write(70, y, key, 34, grey)
@@ -144,7 +170,11 @@ def order_page(rng: random.Random) -> Scene:
 
 def product_card(rng: random.Random) -> Scene:
     canvas = Canvas(1080, 1500)
-    brand, colour, city = rng.choice(["山野", "北屿", "拾光"]), rng.choice(["墨绿", "雾霾蓝", "奶白", "石墨灰"]), rng.choice(CITIES)
+    brand, colour, city = (
+        rng.choice(["山野", "北屿", "拾光"]),
+        rng.choice(["墨绿", "雾霾蓝", "奶白", "石墨灰"]),
+        rng.choice(CITIES),
+    )
     now, sold, good = rng.randint(60, 400), rng.randint(2, 9), rng.randint(92, 99)
     old, goods = now + rng.randint(30, 200), rng.choice(["保温杯", "双肩包", "羽绒服"])
     canvas.pen.rectangle((0, 0, 1080, 900), "#dfe6ee")
@@ -187,7 +217,11 @@ def lab_report(rng: random.Random) -> Scene:
     canvas.write(60, 255, "科室：内分泌科", 28)
     canvas.write(450, 255, f"报告日期：{day}", 28)
     swap = rng.random() < 0.5
-    columns = [("项目名称", 60), ("结果", 450), ("单位", 620), ("参考区间", 900)] if swap else [("检验项目", 60), ("测定值", 450), ("参考值", 650), ("单位", 980)]
+    columns = (
+        [("项目名称", 60), ("结果", 450), ("单位", 620), ("参考区间", 900)]
+        if swap
+        else [("检验项目", 60), ("测定值", 450), ("参考值", 650), ("单位", 980)]
+    )
     for title, x in columns:
         canvas.write(x, 340, title, 30)
     results: list[tuple[str, str, str, str]] = []
@@ -211,16 +245,42 @@ def lab_report(rng: random.Random) -> Scene:
         (rng.choice(["检验者和审核者是谁？", "谁检验，谁审核的"]), [tester, checker]),
         (rng.choice(["报告是哪天出的？", "报告日期？"]), [day]),
     ]
-    return Scene("lab_report", "化验单", canvas.picture, [hospital, name, tester, checker, *(value for _, value, _, _ in results)], asked)
+    return Scene(
+        "lab_report",
+        "化验单",
+        canvas.picture,
+        [hospital, name, tester, checker, *(value for _, value, _, _ in results)],
+        asked,
+    )
 
 
 def comic(rng: random.Random) -> Scene:
     canvas = Canvas(1200, 1250)
     title, lines, why, reason = rng.choice(
         [
-            ("小狗散步记", ("主人，今天能去公园吗？", "外面下雨，路上全是泥。", "那我不去了，我刚洗完澡。", "（打呼噜）梦里也能散步"), "小狗为什么不去公园了？", "洗完澡"),
-            ("企鹅打工人", ("老板，我想请三天假。", "冰块卖不完，不批！", "因为冰箱坏了，冰块全化了。", "那……放你一个月假吧"), "冰块为什么没了，说的原因是？", "冰箱坏了"),
-            ("番茄减肥", ("我要减掉两斤！", "可你是一颗番茄呀。", "所以我决定变成番茄汁。", "完了，更重了"), "最后结果怎么样？", "更重"),
+            (
+                "小狗散步记",
+                (
+                    "主人，今天能去公园吗？",
+                    "外面下雨，路上全是泥。",
+                    "那我不去了，我刚洗完澡。",
+                    "（打呼噜）梦里也能散步",
+                ),
+                "小狗为什么不去公园了？",
+                "洗完澡",
+            ),
+            (
+                "企鹅打工人",
+                ("老板，我想请三天假。", "冰块卖不完，不批！", "因为冰箱坏了，冰块全化了。", "那……放你一个月假吧"),
+                "冰块为什么没了，说的原因是？",
+                "冰箱坏了",
+            ),
+            (
+                "番茄减肥",
+                ("我要减掉两斤！", "可你是一颗番茄呀。", "所以我决定变成番茄汁。", "完了，更重了"),
+                "最后结果怎么样？",
+                "更重",
+            ),
         ]
     )
     canvas.write(600, 20, title, 48, anchor="ma")
@@ -233,7 +293,10 @@ def comic(rng: random.Random) -> Scene:
     order = "一二三四"
     pick = rng.randrange(3)
     asked: list[Question] = [
-        (rng.choice([f"第{order[pick]}格说了什么？", f"第{pick + 1}格里写的是什么", f"第{order[pick]}格的台词"]), [lines[pick].strip("。！？")[-4:]]),
+        (
+            rng.choice([f"第{order[pick]}格说了什么？", f"第{pick + 1}格里写的是什么", f"第{order[pick]}格的台词"]),
+            [lines[pick].strip("。！？")[-4:]],
+        ),
         ("最后一格说了什么", [lines[3][-3:]]),
         (why, [reason]),
         (rng.choice(["漫画标题是什么？", "这个漫画叫什么名字"]), [title]),
@@ -244,7 +307,13 @@ def comic(rng: random.Random) -> Scene:
 
 def chart(rng: random.Random, way: str) -> Scene:
     canvas = Canvas(1280, 860)
-    labels = rng.choice([["一月", "二月", "三月", "四月", "五月", "六月"], ["手机", "电脑", "家电", "服饰", "食品"], ["东城区", "西城区", "南湖区", "北岭区"]])
+    labels = rng.choice(
+        [
+            ["一月", "二月", "三月", "四月", "五月", "六月"],
+            ["手机", "电脑", "家电", "服饰", "食品"],
+            ["东城区", "西城区", "南湖区", "北岭区"],
+        ]
+    )
     values = rng.sample(range(20, 199), len(labels))
     title, unit = rng.choice([("2025年上半年销售额", "万元"), ("各类商品销量统计", "件"), ("年度投诉量对比", "件")])
     canvas.write(640, 30, title, 42, anchor="ma")
@@ -261,7 +330,10 @@ def chart(rng: random.Random, way: str) -> Scene:
         (rng.choice(["哪个最高，是多少？", "数值最大的是哪个？", "最多的是哪一个，多少"]), [high_name, str(high)]),
         (rng.choice(["最低的是哪个？", "最少的是谁"]), [low_name, str(low)]),
         (f"{labels[one]}是多少？", [str(values[one])]),
-        (rng.choice([f"{labels[one]}比{labels[two]}{word}多少？", f"{labels[one]}和{labels[two]}相差多少"]), [str(gap)]),
+        (
+            rng.choice([f"{labels[one]}比{labels[two]}{word}多少？", f"{labels[one]}和{labels[two]}相差多少"]),
+            [str(gap)],
+        ),
         (rng.choice(["总共多少？", "加起来一共多少"]), [str(sum(values))]),
         ("数据来源是哪里？", ["市场部"]),
     ]
@@ -313,12 +385,32 @@ def _pie(canvas: Canvas, labels: list[str], values: list[int]) -> None:
 
 def chat_page(rng: random.Random) -> Scene:
     canvas = Canvas(670, 1150, "#ebebeb")
-    place, hour, fee, room, bags = rng.choice(["南门地铁口", "图书馆门口", "二号停车场"]), rng.randint(7, 10), rng.randint(3, 9) * 100, digits(rng, 4), rng.randint(3, 9)
+    place, hour, fee, room, bags = (
+        rng.choice(["南门地铁口", "图书馆门口", "二号停车场"]),
+        rng.randint(7, 10),
+        rng.randint(3, 9) * 100,
+        digits(rng, 4),
+        rng.randint(3, 9),
+    )
     month, day = rng.randint(2, 12), rng.randint(2, 28)
     talk = rng.choice(
         [
-            [("左", "周六去爬山，一共来了12个人"), ("右", "在哪里集合？"), ("左", f"{place}，早上{hour}点"), ("右", f"费用每人{fee}块对吧"), ("左", f"对，{month}月{day}号前交给我就行"), ("右", f"那我带{bags}瓶水")],
-            [("左", f"房租每月{fee}元，押一付三"), ("右", "什么时候可以看房？"), ("左", f"{month}月{day}号上午{hour}点都行"), ("右", f"钥匙放哪里"), ("左", f"门锁密码{room}，看完记得关灯"), ("右", "好的，谢谢")],
+            [
+                ("左", "周六去爬山，一共来了12个人"),
+                ("右", "在哪里集合？"),
+                ("左", f"{place}，早上{hour}点"),
+                ("右", f"费用每人{fee}块对吧"),
+                ("左", f"对，{month}月{day}号前交给我就行"),
+                ("右", f"那我带{bags}瓶水"),
+            ],
+            [
+                ("左", f"房租每月{fee}元，押一付三"),
+                ("右", "什么时候可以看房？"),
+                ("左", f"{month}月{day}号上午{hour}点都行"),
+                ("右", "钥匙放哪里"),
+                ("左", f"门锁密码{room}，看完记得关灯"),
+                ("右", "好的，谢谢"),
+            ],
         ]
     )
     canvas.write(335, 75, rng.choice(["户外-小周", "房东刘姐"]), 30, anchor="ma")
@@ -327,15 +419,30 @@ def chat_page(rng: random.Random) -> Scene:
     for side, text in talk:
         width = canvas.pen.textlength(text, font(24))
         left = 100 if side == "左" else 570 - width - 20
-        canvas.pen.rounded_rectangle((left, y - 12, left + width + 20, y + 42), 8, "white" if side == "左" else "#95ec69")
+        canvas.pen.rounded_rectangle(
+            (left, y - 12, left + width + 20, y + 42), 8, "white" if side == "左" else "#95ec69"
+        )
         canvas.write(left + 10, y, text, 24)
         canvas.pen.rectangle((25, y - 10, 75, y + 40) if side == "左" else (595, y - 10, 645, y + 40), "#7aa", width=0)
         y += 95
     hike = "爬山" in talk[0][1]
     asked: list[Question] = (
-        [("在哪集合？", [place]), ("几点集合？", [str(hour)]), ("每人多少钱？", [str(fee)]), ("一共去几个人？", ["12"]), ("费用什么时候前交？", [f"{month}月{day}"]), ("我说要带几瓶水？", [str(bags)])]
+        [
+            ("在哪集合？", [place]),
+            ("几点集合？", [str(hour)]),
+            ("每人多少钱？", [str(fee)]),
+            ("一共去几个人？", ["12"]),
+            ("费用什么时候前交？", [f"{month}月{day}"]),
+            ("我说要带几瓶水？", [str(bags)]),
+        ]
         if hike
-        else [("房租多少？", [str(fee)]), ("什么时候看房？", [f"{month}月{day}"]), ("门锁密码是多少？", [room]), ("押几付几？", ["押一付三"]), ("对方说了什么？", [str(fee), room])]
+        else [
+            ("房租多少？", [str(fee)]),
+            ("什么时候看房？", [f"{month}月{day}"]),
+            ("门锁密码是多少？", [room]),
+            ("押几付几？", ["押一付三"]),
+            ("对方说了什么？", [str(fee), room]),
+        ]
     )
     small = canvas.picture.filter(ImageFilter.GaussianBlur(0.6))
     return Scene("chat_page", "聊天截图·低画质", small, [text[:4] for _, text in talk], asked, quality=30)
@@ -343,10 +450,20 @@ def chat_page(rng: random.Random) -> Scene:
 
 def invoice(rng: random.Random) -> Scene:
     canvas = Canvas(1400, 950)
-    buyer, seller = f"{rng.choice(CITIES)}{rng.choice(['信息技术', '教育咨询'])}有限公司", f"{rng.choice(CITIES)}{rng.choice(['文具', '五金', '食品'])}批发部"
-    number, day, tax_buy, tax_sell = digits(rng, 12), date(rng)[0], "91" + digits(rng, 15) + "K", "92" + digits(rng, 15) + "M"
+    buyer, seller = (
+        f"{rng.choice(CITIES)}{rng.choice(['信息技术', '教育咨询'])}有限公司",
+        f"{rng.choice(CITIES)}{rng.choice(['文具', '五金', '食品'])}批发部",
+    )
+    number, day, tax_buy, tax_sell = (
+        digits(rng, 12),
+        date(rng)[0],
+        "91" + digits(rng, 15) + "K",
+        "92" + digits(rng, 15) + "M",
+    )
     year, month, date_ = day.split("-")
-    goods = rng.sample([("打印纸", "A4", 25.5), ("墨盒", "黑色", 88.0), ("文件夹", "20页", 6.8), ("订书机", "中号", 18.9)], 3)
+    goods = rng.sample(
+        [("打印纸", "A4", 25.5), ("墨盒", "黑色", 88.0), ("文件夹", "20页", 6.8), ("订书机", "中号", 18.9)], 3
+    )
     canvas.write(700, 40, "电子发票（普通发票）", 48, "#7a3b1d", "ma")
     canvas.write(960, 130, f"发票号码：{number}", 28)
     canvas.write(960, 175, f"开票日期：{year}年{month}月{date_}日", 28)
@@ -390,7 +507,9 @@ def homework(rng: random.Random) -> Scene:
     for index in range(10):
         sign = rng.choice("+-×÷")
         a, b = rng.randint(12, 99), rng.randint(2, 11)
-        left, right = (f"{a * b}÷{b}", a) if sign == "÷" else (f"{a}{sign}{b}", {"+": a + b, "-": a - b, "×": a * b}[sign])
+        left, right = (
+            (f"{a * b}÷{b}", a) if sign == "÷" else (f"{a}{sign}{b}", {"+": a + b, "-": a - b, "×": a * b}[sign])
+        )
         shown = right if rng.random() < 0.7 else right + rng.choice([-10, -1, 1, 10])
         if shown != right:
             wrong.append(index + 1)
@@ -402,12 +521,21 @@ def homework(rng: random.Random) -> Scene:
     left, right, _ = answers[pick - 1]
     asked: list[Question] = [
         (rng.choice(["哪几题做错了？", "哪些题不对", "帮我检查一下有没有错的"]), [str(n) for n in wrong] or ["正确"]),
-        (rng.choice([f"第{pick}题的正确答案是多少？", f"第{pick}题对吗？答案应该是几"]), [str(right) if wrong else "正确"]),
+        (
+            rng.choice([f"第{pick}题的正确答案是多少？", f"第{pick}题对吗？答案应该是几"]),
+            [str(right) if wrong else "正确"],
+        ),
         (rng.choice(["得了多少分？", "考了几分"]), [str(score)]),
         ("做对了几道题？", [str(10 - len(wrong))]),
         (rng.choice(["这是谁的作业？", "学生叫什么名字"]), [name]),
     ]
-    return Scene("homework", "口算作业", canvas.picture, ["计算练习", name, f"{score}分", *(f"{left}={shown}" for left, _, shown in answers)], asked)
+    return Scene(
+        "homework",
+        "口算作业",
+        canvas.picture,
+        ["计算练习", name, f"{score}分", *(f"{left}={shown}" for left, _, shown in answers)],
+        asked,
+    )
 
 
 def photo(rng: random.Random) -> Scene:
@@ -419,17 +547,28 @@ def photo(rng: random.Random) -> Scene:
     for _ in range(6):
         x, top = rng.randint(0, 1500), rng.randint(350, 650)
         canvas.pen.polygon([(x - 300, 1000), (x, top), (x + 300, 1000)], (40, rng.randint(60, 120), 60))
-    asked: list[Question] = [("图里有没有文字？", ["没有"]), ("图片的分辨率是多少", ["1500×1000"]), ("山上有几个人？", ["无人"])]
+    asked: list[Question] = [
+        ("图里有没有文字？", ["没有"]),
+        ("图片的分辨率是多少", ["1500×1000"]),
+        ("山上有几个人？", ["无人"]),
+    ]
     return Scene("photo", "无文字照片", canvas.picture.filter(ImageFilter.GaussianBlur(4)), [], asked, quality=85)
 
 
 def long_page(rng: random.Random) -> Scene:
     canvas = Canvas(1080, 6000)
     people, money, trees, left = rng.randint(30, 400), rng.randint(100, 900), rng.randint(20, 300), rng.randint(5, 60)
-    phone, street, leader = f"0{digits(rng, 3)}-{digits(rng, 8)}", rng.choice(["杨柳街", "东风巷", "河湾里"]), person(rng)
+    phone, street, leader = (
+        f"0{digits(rng, 3)}-{digits(rng, 8)}",
+        rng.choice(["杨柳街", "东风巷", "河湾里"]),
+        person(rng),
+    )
     month = rng.randint(2, 11)
     parts = [
-        ("活动概况", f"本次{street}春季义诊共有{people}人参加，其中老人占六成。现场由{leader}主任带队，免费测量血压和血糖。"),
+        (
+            "活动概况",
+            f"本次{street}春季义诊共有{people}人参加，其中老人占六成。现场由{leader}主任带队，免费测量血压和血糖。",
+        ),
         ("经费使用", f"整个项目预算为{money + left}万元，实际花费{money}万元，剩余{left}万元全部用于购买急救设备。"),
         ("绿化与照明", f"沿线补种香樟{trees}棵，更换路灯{trees // 2}盏，电费比去年下降了{left}%。"),
         ("下一步", f"排水管道改造将于2026年{month}月开工，预计工期45天。因为雨季提前，施工时间比原计划推迟两周。"),
@@ -453,15 +592,26 @@ def long_page(rng: random.Random) -> Scene:
         ("施工为什么推迟？", ["雨季"]),
         ("谁带队的？", [leader]),
     ]
-    return Scene("long_page", "长截图 1080×6000", canvas.picture, [str(people), f"{money}万元", f"{trees}棵", phone, leader], asked)
+    return Scene(
+        "long_page",
+        "长截图 1080×6000",
+        canvas.picture,
+        [str(people), f"{money}万元", f"{trees}棵", phone, leader],
+        asked,
+    )
 
 
 def icon(rng: random.Random) -> Scene:
-    name, colour = rng.choice([("红", "#e53935"), ("绿", "#2e9e4f"), ("橙", "#f57c00"), ("紫", "#7e3fb8"), ("蓝", "#1976d2")])
+    name, colour = rng.choice(
+        [("红", "#e53935"), ("绿", "#2e9e4f"), ("橙", "#f57c00"), ("紫", "#7e3fb8"), ("蓝", "#1976d2")]
+    )
     canvas = Canvas(48, 48)
     canvas.pen.rounded_rectangle((0, 0, 47, 47), 10, colour)
     canvas.pen.polygon([(16, 12), (36, 24), (16, 36)], "white")
-    asked: list[Question] = [(rng.choice(["图标主色是什么？", "这个图标是什么颜色？"]), [name]), ("这个图标像什么？", ["播放"])]
+    asked: list[Question] = [
+        (rng.choice(["图标主色是什么？", "这个图标是什么颜色？"]), [name]),
+        ("这个图标像什么？", ["播放"]),
+    ]
     return Scene("icon", "极小图标 48×48", canvas.picture, [], asked)
 
 

@@ -47,7 +47,7 @@ class Secret:
         return bool(self._value)
 
 
-class ServerConfig(Section):
+class ServerConfig(Section, frozen=True):
     """Where the service listens.
 
     token: what API and page demand; without one only loopback addresses are served. image_roots: folders below
@@ -64,7 +64,7 @@ class ServerConfig(Section):
     allowed_hosts: tuple[str, ...] = ()
 
 
-class StoreConfig(Section):
+class StoreConfig(Section, frozen=True):
     """url: an SQLAlchemy URL; empty means SQLite in the data folder.
 
     keep_ids_days: how long ids of finished events are kept for de-duplication. min_free_bytes: below this much
@@ -78,7 +78,7 @@ class StoreConfig(Section):
     max_pending_per_conversation: Count = 1_000
 
 
-class WorkerConfig(Section):
+class WorkerConfig(Section, frozen=True):
     """concurrency: conversations answered at once. attempts: tries before a job or delivery is dead.
 
     retry_base and retry_max: seconds of backoff. lease: seconds a claimed conversation is held without renewal.
@@ -96,7 +96,7 @@ class WorkerConfig(Section):
     history_turns: Annotated[int, msgspec.Meta(ge=0)] = 20
 
 
-class MediaConfig(Section):
+class MediaConfig(Section, frozen=True):
     """What a picture may be. Sides and pixels after decoding; bytes as received.
 
     allow_hosts: `host` or `host:port` that may be fetched although they are private or plain http.
@@ -114,13 +114,13 @@ class MediaConfig(Section):
     allow_hosts: tuple[str, ...] = ()
 
 
-class ReaderModel(Section, tag_field="engine", tag="reader"):
+class ReaderModel(Section, frozen=True, tag_field="engine", tag="reader"):
     """The built-in engine: OCR, nothing to fetch. processes: OCR workers."""
 
     processes: Count = 1
 
 
-class OpenAIModel(Section, tag_field="engine", tag="openai"):
+class OpenAIModel(Section, frozen=True, tag_field="engine", tag="openai"):
     """An OpenAI-compatible server. timeout: seconds without a byte. retries: on 429, 5xx and lost connections."""
 
     base_url: str
@@ -137,14 +137,14 @@ class OpenAIModel(Section, tag_field="engine", tag="openai"):
 Model = ReaderModel | OpenAIModel
 
 
-class BreakerConfig(Section):
+class BreakerConfig(Section, frozen=True):
     """failures in a row before an engine is left alone, and for how many seconds."""
 
     failures: Count = 5
     pause: Positive = 30.0
 
 
-class ModelsConfig(Section):
+class ModelsConfig(Section, frozen=True):
     """light answers quick questions, heavy writes reports (absent: light does).
 
     fallback: when a model is away, the next of heavy → light → reader answers and the reply says so.
@@ -156,7 +156,7 @@ class ModelsConfig(Section):
     breaker: BreakerConfig = BreakerConfig()
 
 
-class AdapterConfig(Section):
+class AdapterConfig(Section, frozen=True):
     """Base of adapters' own sections.
 
     platform: the module in `adapters/`; empty means the section's name. account_id: tells accounts of one
@@ -167,7 +167,7 @@ class AdapterConfig(Section):
     account_id: str = "default"
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """Everything."""
 
     data_dir: str = "kantu-data"

@@ -64,8 +64,10 @@ class Intake:
     async def _inline(self, source: str) -> Image:
         sha256 = source.removeprefix(INLINE)
         # Kept already: by an earlier try of this turn, or because the same picture was sent twice.
-        kept = await self._media.find(sha256, source=source)
-        return kept or await self._media.keep(await self._media.unstash(sha256), source=source)
+        kept = await self._media.find(sha256)
+        if kept is not None:
+            return replace(kept, source=source)
+        return await self._media.keep(await self._media.unstash(sha256), source=source)
 
     async def forget_inline(self, images: Iterable[Image]) -> None:
         """Drop the received bytes of pictures whose turn is on disk."""

@@ -290,7 +290,9 @@ async def test_odd_but_good_json(bench: Bench) -> None:
     assert (await bench.raw(b'{"prompt":"x"}', "application/json; charset=UTF-8"))[0] == 200
 
 
-@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=gbk"])
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=gbk"]
+)
 async def test_other_content_types(bench: Bench, kind: str | None) -> None:
     status, answer = await bench.raw(b'{"prompt":"x"}', kind)
     assert (status, answer["error"]["reason"]) == (415, "unsupported_media_type")
@@ -423,6 +425,17 @@ async def test_streaming_ends_with_what_is_answered_whole(bench: Bench) -> None:
     assert events[-1] == ("done", whole)
 
 
+async def test_words_that_are_no_unicode(bench: Bench) -> None:
+    async def answer(event: MessageEvent, context: Context) -> Reply | None:
+        await context.draft.update("坏\ud800字")
+        return Reply((Text("坏\ud800字\u2028\n"),))
+
+    bench.handler = answer
+    assert (await bench.post(prompt="x"))[1]["text"] == "坏?字\u2028\n"
+    events = await bench.events(prompt="x")
+    assert events[-1][1]["text"] == "坏?字\u2028\n"
+
+
 async def test_a_draft_begun_anew(bench: Bench) -> None:
     seen = asyncio.Event()
 
@@ -488,6 +501,10 @@ async def test_a_client_that_leaves_cancels_the_generation(bench: Bench, stream:
         await cancelled.wait()
 
 
+#: A form's field: name, more of its head, content. The boundary is `b`.
+PART = b'--b\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+
+
 def form(*files: tuple[str, bytes], **fields: str) -> FormData:
     data = FormData(default_to_multipart=True)
     for name, content in files:
@@ -504,7 +521,9 @@ async def upload(bench: Bench, data: FormData) -> tuple[int, Any]:
 
 async def test_an_uploaded_form(bench: Bench) -> None:
     history = json.dumps([{"role": "user", "text": "甲"}])
-    data = form(("image", b"one"), ("image", b"two\r\n--"), ("images", b"three"), prompt="问", model="light", history=history)
+    data = form(
+        ("image", b"one"), ("image", b"two\r\n--"), ("images", b"three"), prompt="问", model="light", history=history
+    )
     data.add_field("stream", "false")
     status, answer = await upload(bench, data)
     assert status == 200, answer
@@ -520,7 +539,7 @@ async def test_an_uploaded_form_can_stream(bench: Bench) -> None:
 
 
 async def test_a_file_chooser_left_alone(bench: Bench) -> None:
-    body = b'--b\r\nContent-Disposition: form-data; name="image"; filename=""\r\n\r\n\r\n--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n--b--\r\n'
+    body = PART % (b"image", b'; filename=""', b"") + PART % (b"prompt", b"", b"x") + b"--b--\r\n"
     assert (await bench.raw(body, "multipart/form-data; boundary=b"))[0] == 200
     assert bench.pictures == []
 
@@ -554,8 +573,7 @@ async def test_a_field_given_twice(bench: Bench) -> None:
 
 async def test_mangled_forms_are_never_our_fault(bench: Bench) -> None:
     """Cut short, bytes changed, boundaries missing: refused or read, never a 500."""
-    part = b'--b\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
-    good = part % (b"image", b'; filename="a"', bytes(range(256))) + part % (b"prompt", b"", b"x") + b"--b--\r\n"
+    good = PART % (b"image", b'; filename="a"', bytes(range(256))) + PART % (b"prompt", b"", b"x") + b"--b--\r\n"
     dice = random.Random(5)
     bodies = [good[: dice.randrange(len(good))] for _ in range(60)]
     for _ in range(120):
@@ -570,8 +588,8 @@ async def test_mangled_forms_are_never_our_fault(bench: Bench) -> None:
 
 
 async def test_a_form_inside_a_form(bench: Bench) -> None:
-    inner = b'--b\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n--b--\r\n'
-    assert (await bench.raw(inner, "multipart/form-data; boundary=b"))[0] == 400
+    inner = PART % (b"image", b"\r\nContent-Type: multipart/mixed; boundary=c", b"--c\r\n\r\nx\r\n--c--")
+    assert (await bench.raw(inner + b"--b--\r\n", "multipart/form-data; boundary=b"))[0] == 400
 
 
 async def test_the_command_line_asks_the_same_way(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ async def test_programs_send_the_token(site: Site) -> None:
     assert await site.status("/api/dead", "GET", Authorization=f"bearer  {TOKEN}") == 200
 
 
-@pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Bearer x", f"Basic {TOKEN}", TOKEN, "Bearer 令牌", "Bearer \udcff"])
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer ", "Bearer x", f"Basic {TOKEN}", TOKEN, "Bearer 令牌", "Bearer \udcff"]
+)
 async def test_anything_else_is_refused(site: Site, given: str) -> None:
     headers = {"Authorization": given} if given else {}
     response = await site.call("/infer", headers=headers)
@@ -236,7 +238,15 @@ async def test_without_a_token_local_pages_and_programs_are_served(local: Site) 
 async def test_without_a_token_foreign_pages_are_not(local: Site) -> None:
     for host in ("evil.test", "127.0.0.1.evil.test", "localhost.", "127.0.0.1@evil.test", "[::2]", "", "other.test:1"):
         assert await local.status(Host=host) in {400, 403}, host
-    for origin in ("https://evil.test", "null", "http://127.0.0.1:1", "file://", "http://[", "", f"{local.origin}.evil.test"):
+    for origin in (
+        "https://evil.test",
+        "null",
+        "http://127.0.0.1:1",
+        "file://",
+        "http://[",
+        "",
+        f"{local.origin}.evil.test",
+    ):
         assert await local.status(Origin=origin) == 403, origin
     for site in ("cross-site", "same-site", "nonsense"):
         assert await local.status("/", "GET", Sec_Fetch_Site=site) == 403
@@ -291,7 +301,11 @@ class Headers:
 
 
 def test_default_ports_go_without_saying() -> None:
-    for host, origin in (("a.test", "https://a.test:443"), ("a.test:80", "http://A.test"), ("a.test:443", "https://a.test")):
+    for host, origin in (
+        ("a.test", "https://a.test:443"),
+        ("a.test:80", "http://A.test"),
+        ("a.test:443", "https://a.test"),
+    ):
         assert same_origin(Headers(("Host", host), ("Origin", origin)))  # pyright: ignore[reportArgumentType]
     assert not same_origin(Headers(("Host", "a.test:8080"), ("Origin", "http://a.test")))  # pyright: ignore[reportArgumentType]
 

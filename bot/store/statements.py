@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     Executable,
     and_,
     bindparam,
@@ -26,8 +27,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.store.schema import OPEN, PENDING, QUEUED, delivery, event, lane, media, turn
 
 _held = and_(lane.c.key == bindparam("k"), lane.c.fence == bindparam("f"))
-_keys = bindparam("keys", expanding=True)
-_seqs = bindparam("seqs", expanding=True)
+_keys: BindParameter[Any] = bindparam("keys", expanding=True)
+_seqs: BindParameter[Any] = bindparam("seqs", expanding=True)
 
 
 FULL_LANES = select(lane.c.key).where(lane.c.key.in_(_keys), lane.c.pending >= bindparam("limit"))

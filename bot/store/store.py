@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, delete, func, select, text, update
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bot.clock import Clock
@@ -24,11 +24,10 @@ from bot.config import StoreConfig
 from bot.errors import LeaseLost, StoreFull
 from bot.event import Delivery, Event
 from bot.message import Image, Message
-from bot.store import letters, rows
+from bot.store import letters, queries, rows
 from bot.store import statements as sql
 from bot.store.database import DiskGuard, open_database
 from bot.store.rows import QueuedDelivery, QueuedEvent
-from bot.store.schema import PENDING, delivery, event, lane
 from bot.store.writer import Writer
 
 T = TypeVar("T")
@@ -108,7 +107,7 @@ class Store:
         engine, guard = await asyncio.to_thread(open_database, config, data_dir, owner=owner)
         store = Store(engine, config, clock, guard)
         if engine.dialect.name == "sqlite" and owner:
-            await store._write(_free_lanes, clock.now())
+            await store._write(queries.free_lanes, clock.now())
         return store
 
     async def close(self) -> None:
@@ -288,7 +287,7 @@ class Store:
     async def event_status(self, platform: str, account_id: str, event_id: str) -> dict[str, Any] | None:
         """State of one event and its replies, for REST; None if it is not known."""
         key = rows.event_key(platform, account_id, event_id)
-        return await self._read(lambda connection: _event_status(connection, key))
+        return await self._read(lambda connection: queries.event_status(connection, key))
 
     async def dead_letters(self, limit: int = 100) -> list[letters.DeadLetter]:
         """Dead events and deliveries, and deliveries in doubt, newest first."""
@@ -311,12 +310,12 @@ class Store:
 
     async def counts(self) -> dict[str, int]:
         """Numbers of open, dead and doubtful rows, for /readyz and doctor."""
-        return await self._read(_counts)
+        return await self._read(queries.counts)
 
     async def sweep(self) -> int:
         """Forget finished events and deliveries older than keep_ids_days and empty lanes; returns rows removed."""
         before = self._clock.now() - self._config.keep_ids_days * 86_400
-        return await self._write(_sweep, before)
+        return await self._write(queries.sweep, before)
 
     async def _write(self, operation: Callable[[Connection, Sequence[Any]], Sequence[Any]], argument: Any) -> Any:
         try:
@@ -369,40 +368,3 @@ def _take(fresh: set[str], row: dict[str, Any]) -> bool:
         return False
     fresh.remove(row["event_key"])
     return True
-
-
-def _free_lanes(connection: Connection, now: Sequence[float]) -> list[None]:
-    # The process lock says that nobody else lives: every lease is a dead process's.
-    connection.execute(update(lane).where(text(PENDING)).values(ready_at=now[0], waiting=0))
-    return [None] * len(now)
-
-
-def _event_status(connection: Connection, key: str) -> dict[str, Any] | None:
-    found = connection.execute(select(event.c.seq, event.c.state, event.c.lane).where(event.c.event_key == key)).first()
-    if found is None:
-        return None
-    query = select(delivery.c.key, delivery.c.state, delivery.c.body).where(delivery.c.event_seq == found.seq)
-    sent = connection.execute(query.order_by(delivery.c.id)).all()
-    replies = [{"key": row.key, "state": row.state, "text": rows.delivery_from_body(row.body).text} for row in sent]
-    return {"state": found.state, "replies": replies}
-
-
-def _counts(connection: Connection) -> dict[str, int]:
-    dead = select(func.count()).select_from(event).where(text("state = 'dead'"))
-    doubtful = select(func.count()).select_from(delivery).where(text("state IN ('unknown', 'dead')"))
-    return {
-        "pending": connection.execute(sql.BACKLOG).scalar_one(),
-        "dead_events": connection.execute(dead).scalar_one(),
-        "doubtful_deliveries": connection.execute(doubtful).scalar_one(),
-    }
-
-
-def _sweep(connection: Connection, before: Sequence[float]) -> list[int]:
-    removed = 0
-    for limit in before:
-        old_deliveries = delete(delivery).where(delivery.c.finished_at < limit, delivery.c.state == "sent")
-        old_events = delete(event).where(event.c.finished_at < limit, event.c.state == "done")
-        removed += connection.execute(old_deliveries).rowcount + connection.execute(old_events).rowcount
-        idle = delete(lane).where(lane.c.pending == 0, lane.c.ready_at < limit)
-        removed += connection.execute(idle).rowcount
-    return [removed] * len(before)

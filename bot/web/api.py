@@ -20,7 +20,7 @@ from bot.question import Question, answer_question, keep_picture, numbered
 from bot.web.body import read_body
 from bot.web.event_stream import EventStream, relayed
 from bot.web.infer_request import Asked, from_form, from_json
-from bot.web.problems import problem_of
+from bot.web.problems import json_response, problem_of
 from bot.web.sources import SourceReader
 from bot.web.upload import read_upload
 
@@ -58,7 +58,7 @@ class Api:
             question = Question(asked.prompt, await self._images(asked), asked.model, asked.history)
             if not asked.stream:
                 result = await answer_question(self._dispatcher, question, clock=self._clock)
-                return web.json_response(result.to_dict())
+                return json_response(result.to_dict())
         except Exception as error:
             return problem_of(error).response()
         return await self._stream(http, question)

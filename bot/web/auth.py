@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import parse_qs
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from bot import signing
 from bot.clock import Clock
@@ -27,8 +27,6 @@ from bot.web.problems import problem_of
 from bot.web.sessions import LIFETIME, Attempts, Sessions
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE: Final = "kantu_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -71,11 +69,11 @@ class Auth:
         ]
 
     @web.middleware
-    async def middleware(self, http: web.Request, handler: Handler) -> web.StreamResponse:
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Admit or refuse; every refusal is JSON, every answer carries the security headers."""
-        if _is_exempt(http):
-            return await handler(http)
-        response = await self._respond(http, handler)
+        if _is_exempt(request):
+            return await handler(request)
+        response = await self._respond(request, handler)
         if not response.prepared:
             response.headers.update(SECURITY_HEADERS)
         return response

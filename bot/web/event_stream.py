@@ -10,10 +10,10 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from bot.drafts import StreamDraft
+from bot.web.problems import json_bytes
 
 _HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -36,7 +36,7 @@ class EventStream:
 
     async def send(self, event: str, data: dict[str, Any]) -> None:
         """One event. JSON holds no line break, so the data is one line."""
-        await self.response.write(f"event: {event}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n")
+        await self.response.write(f"event: {event}\ndata: ".encode() + json_bytes(data) + b"\n\n")
 
     async def comment(self) -> None:
         """A line that readers skip."""

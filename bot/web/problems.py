@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,7 +64,17 @@ class Problem:
             headers["Retry-After"] = str(self.retry_after)
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
-        return web.json_response(self.to_dict(), status=self.status, headers=headers)
+        return json_response(self.to_dict(), self.status, headers)
+
+
+def json_bytes(data: Mapping[str, Any]) -> bytes:
+    """One line of UTF-8, Chinese readable in a terminal; a lone surrogate in a model's words becomes `?`."""
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def json_response(data: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The same as an HTTP answer."""
+    return web.Response(body=json_bytes(data), status=status, headers=headers, content_type="application/json")
 
 
 def problem_of(error: Exception) -> Problem:

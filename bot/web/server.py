@@ -20,13 +20,15 @@ class Server:
 
     def __init__(self, app: web.Application, config: ServerConfig) -> None:
         self._config = config
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=75, handler_cancellation=True, shutdown_timeout=1
+        )
         self._reaper: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen; returns the port (the configured one, or a free one for 0). Raises OSError when it is taken."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._config.host, self._config.port, backlog=4096, shutdown_timeout=1)
+        site = web.TCPSite(self._runner, self._config.host, self._config.port, backlog=4096)
         await site.start()
         self._reaper = asyncio.create_task(self._reap())
         return self._runner.addresses[0][1]
@@ -39,7 +41,7 @@ class Server:
 
     async def _reap(self) -> None:
         # aiohttp sets no limit on the time between connecting and the end of the request head.
-        idle_since: dict[RequestHandler[Any], float] = {}
+        idle_since: dict[RequestHandler, float] = {}
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_HEAD_TIMEOUT / 3)
@@ -49,12 +51,12 @@ class Server:
                 if loop.time() - since > _HEAD_TIMEOUT * 2 / 3:
                     one.force_close()
 
-    def _connections(self) -> Sequence[RequestHandler[Any]]:
+    def _connections(self) -> Sequence[RequestHandler]:
         server = self._runner.server
         return server.connections if isinstance(server, web.Server) else ()
 
 
-def _waits_for_first_head(connection: RequestHandler[Any]) -> bool:
+def _waits_for_first_head(connection: RequestHandler) -> bool:
     """No request is being served and none was yet: keep-alive connections have a timer of their own."""
     serving = getattr(connection, "_current_request", None) is not None
     kept_alive = getattr(connection, "_keepalive_handle", None) is not None

@@ -67,7 +67,7 @@ def _request(http: web.Request, body: bytes, now: float) -> Request:
     if len(headers) != len(http.headers):
         # As HTTP joins them; a doubled signature is then no signature at all.
         headers = {name: ", ".join(http.headers.getall(name)) for name in headers}
-    query = http.query if "?" in http.raw_path else {}
+    query: Mapping[str, str] = http.query if "?" in http.raw_path else {}
     return Request(http.method, http.path, query, headers, body, now)
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from bot.engine.reader import chat, compare, fields, laboratory, passages, sheet, surface
-from bot.engine.reader.facts import Contents, contents
+from bot.engine.reader import chat, comic, compare, exercises, fields, laboratory, outcome, passages, surface, talk
+from bot.engine.reader.contents import Contents, contents
 from bot.engine.reader.finding import Finding
 from bot.engine.reader.page import Page
 from bot.engine.reader.question import Item, Question, ask
@@ -95,14 +95,22 @@ def _laboratory(question: Question, page: Contents) -> Finding | None:
     items = laboratory.find_items(page.rows)
     if not items:
         return None
+    if re.search(r"(?:一共|总共|共有?)[^异高低]*(?:几|多少)[个项]", question.text) and not re.search(
+        r"异常|高|低|正常", question.text
+    ):
+        return Finding(f"共 {len(items)} 项：{'、'.join(item.name for item in items)}", items[0].lines)
     named = laboratory.asked_items(question.text, items)
-    if not named and re.search(r"异常|偏高|偏低|不正常|超标|箭头|哪几?[些项]|几项|高了|低了|都正常|正常吗|没问题", question.text):
+    if not named and re.search(
+        r"异常|偏高|偏低|不正常|超标|箭头|哪几?[些项]|几项|高了|低了|都正常|正常吗|没问题", question.text
+    ):
         named = _abnormal(question.text, items)
         if not named:
             return Finding("按图中参考范围核对，没有这样的项目", tuple(items[0].lines), 0.9)
     if not named:
         return None
     text = "\n".join(item.sentence() for item in named)
+    if re.search(r"几[个项]|多少[个项]", question.text):
+        text = f"共 {len(named)} 项：\n{text}"
     return Finding(text, tuple(line for item in named for line in item.lines), 1.0)
 
 
@@ -130,9 +138,11 @@ def _is_field(item: Item, page: Contents) -> bool:
 _SOLVERS: tuple[Solver, ...] = (
     surface.transcribe,
     surface.look,
-    sheet.panel,
-    sheet.sums,
-    sheet.speaker,
+    comic.panel,
+    exercises.sums,
+    talk.speaker,
+    outcome.status,
+    outcome.advice,
     surface.title,
     _laboratory,
     _compared,
@@ -142,8 +152,7 @@ _SOLVERS: tuple[Solver, ...] = (
 
 def _items(question: Question, page: Contents) -> Finding | None:
     """Each thing that was asked for by itself; what is not found is said to be missing."""
-    talk = chat.find_chat(page.page)
-    text = chat.passages(talk) if talk else passages.split(page.blocks)
+    text = chat.passages(page.talk) if page.talk else passages.split(page.blocks)
     found = [(item, _item(item, page, text)) for item in _one_reason(question.items)]
     hits = [finding for _, finding in found if finding is not None]
     if not hits:
@@ -175,7 +184,7 @@ def _missing(item: Item) -> str:
 
 def _item(item: Item, page: Contents, text: Sequence[passages.Passage]) -> Finding | None:
     if item.kind == "reason":
-        return sheet.reason(item, page, text)
+        return outcome.reason(item, page, text)
     field = fields.lookup(item, page)
     passage = _passage(item, text)
     if field is not None and (passage is None or field.score >= passage.score - 0.15):

@@ -6,17 +6,21 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from bot.engine.reader.facts import Contents, Labelled, Table
+from bot.engine.reader.contents import Contents
+from bot.engine.reader.labels import Labelled
 from bot.engine.reader.lexicon import concepts, plain
 from bot.engine.reader.page import Line
 from bot.engine.reader.question import ordinal
+from bot.engine.reader.tables import Table
 from bot.engine.reader.values import number, show
 
 Answer = tuple[str, tuple[Line, ...]]
 
 _HIGH = re.compile(r"最[高多大贵长快好重强]|更[高多大贵长]|哪[张个].{0,3}贵|冠军|榜首|排名?第一|第一名|峰值|之最|居首")
 _LOW = re.compile(r"最[低少小便短慢差轻弱]|更[低少小便短]|哪[张个].{0,3}便宜|倒数第一|垫底|末位|最后一名")
-_GAP = re.compile(r"相差|差多少|差了?几|差距|差额|差值|[多少高低贵便宜大小]了?(?:出)?(?:多少|几)|比.{1,14}[多少高低贵便宜大小]")
+_GAP = re.compile(
+    r"相差|差多少|差了?几|差距|差额|差值|[多少高低贵便宜大小]了?(?:出)?(?:多少|几)|比.{1,14}[多少高低贵便宜大小]"
+)
 _SUM = re.compile(r"总和|合计|加起来|总共|一共|总计|之和|总量|总数|总额")
 _MEAN = re.compile(r"平均|均值")
 _RANK = re.compile(r"(?:排名?|第)\s*([二三四五六七八九十]|\d{1,2})\s*(?:名|高|多|大|位)?(?=的|是|哪|$|[?？])")
@@ -34,7 +38,9 @@ def series(question: str, contents: Contents) -> tuple[list[Labelled], str]:
     pairs = [
         Labelled(fact.key, fact.value, value, fact.lines)
         for fact in contents.facts
-        if not fact.table and re.match(r"^[¥￥]?-?\d[\d,.]*\D{0,4}$", fact.value) and (value := number(fact.value)) is not None
+        if not fact.table
+        and re.match(r"^[¥￥]?-?\d[\d,.]*\D{0,4}$", fact.value)
+        and (value := number(fact.value)) is not None
     ]
     return (pairs, "") if len(_named(question, pairs)) >= 2 else ([], "")
 
@@ -54,14 +60,20 @@ def _numeric_column(question: str, table: Table) -> int | None:
     """The column that a question names; the only numeric one when it names none."""
     numeric = [i for i in range(len(table.header)) if _is_numeric(table, i)]
     asked = concepts(question)
-    named = [i for i in numeric if plain(table.header[i]) in plain(question) or concepts(table.header[i]).keys() & asked.keys()]
+    named = [
+        i
+        for i in numeric
+        if plain(table.header[i]) in plain(question) or concepts(table.header[i]).keys() & asked.keys()
+    ]
     return named[0] if named else numeric[0] if len(numeric) == 1 else None
 
 
 def _is_numeric(table: Table, column: int) -> bool:
     cells = [row[column] for row in table.rows if row[column]]
     hits = [cell for cell in cells if re.match(r"^[¥￥]?-?\d[\d,]*(?:\.\d+)?\D{0,3}$", cell)]
-    return len(hits) >= 2 and len(hits) >= 0.7 * len(cells) and not re.search(r"序号|编号|日期|时间", table.header[column])
+    return (
+        len(hits) >= 2 and len(hits) >= 0.7 * len(cells) and not re.search(r"序号|编号|日期|时间", table.header[column])
+    )
 
 
 def _column(table: Table, column: int) -> list[Labelled]:
@@ -76,24 +88,46 @@ def _column(table: Table, column: int) -> list[Labelled]:
 def compare(question: str, contents: Contents) -> Answer | None:
     """Answer a question that compares, counts or looks up labelled numbers; None when it is no such question."""
     values, unit = series(question, contents)
-    return relate(question, values, unit) if len(values) >= 2 else None
+    if len(values) < 2:
+        return _row_count(question, contents)
+    return relate(question, values, unit, plain_lookup=bool(contents.labelled))
 
 
-def relate(question: str, values: list[Labelled], unit: str = "") -> Answer | None:
-    """The same for numbers that are known already."""
+def _row_count(question: str, contents: Contents) -> Answer | None:
+    """`一共几项` of a table."""
+    if not contents.tables or not re.search(r"(?:一共|总共|共有?).*(?:几|多少)[项种个行类]", question):
+        return None
+    labels = [label for label in contents.tables[0].labels() if not re.search(r"合计|总计|小计", label)]
+    return f"共 {len(labels)} 项：{'、'.join(labels)}", contents.tables[0].lines[0]
+
+
+def relate(question: str, values: list[Labelled], unit: str = "", *, plain_lookup: bool = False) -> Answer | None:
+    """The same for numbers that are known already. plain_lookup: also answer `东湖店是多少`."""
     named = _named(question, values)
-    if len(named) >= 2 and (_GAP.search(question) or re.search(r"谁|哪|更|还是", question)):
+    if len(named) >= 2 and "倍" not in question and (_GAP.search(question) or re.search(r"谁|哪|更|还是", question)):
         return _gap(named[0], named[1], unit)
     if len(named) >= 2 and _SUM.search(question):
         return _sum(named, unit)
-    if len(values) == 2 and not named and _GAP.search(question) and not _HIGH.search(question) and not _LOW.search(question):
+    if (
+        len(values) == 2
+        and not named
+        and _GAP.search(question)
+        and not _HIGH.search(question)
+        and not _LOW.search(question)
+    ):
         return _gap(values[0], values[1], unit)
     if _GAP.search(question) and _HIGH.search(question) and _LOW.search(question):
         return _gap(max(values, key=_value), min(values, key=_value), unit)
-    return _over_all(question, named, values, unit)
+    if len(named) >= 2 and re.search(r"几倍|多少倍", question):
+        return _times(named[0], named[1], unit)
+    if len(named) == 1 and re.search(r"占|百分之", question) and not named[0].text.endswith("%"):
+        return _share(named[0], values, unit)
+    return _over_all(question, named, values, unit, plain_lookup)
 
 
-def _over_all(question: str, named: list[Labelled], values: list[Labelled], unit: str) -> Answer | None:
+def _over_all(
+    question: str, named: list[Labelled], values: list[Labelled], unit: str, plain_lookup: bool
+) -> Answer | None:
     high, low = _HIGH.search(question), _LOW.search(question)
     if high or low:
         parts = [_extreme(values, bool(way is high), unit) for way in (high, low) if way]
@@ -112,7 +146,7 @@ def _over_all(question: str, named: list[Labelled], values: list[Labelled], unit
         return _sum(values, unit)
     if named and re.search(r"排第?几|第几", question):
         return _place(named[0], values, unit)
-    if named and (contents_question(question) or len(named) >= 2):
+    if named and plain_lookup and (contents_question(question) or len(named) >= 2):
         return "；".join(f"{v.label}：{_shown(v, unit)}" for v in named), _lines(named)
     return None
 
@@ -165,6 +199,27 @@ def _gap(one: Labelled, other: Labelled, unit: str) -> Answer:
     big, small = sorted((one, other), key=_value, reverse=True)
     step = f"{show(big.value)} - {show(small.value)} = {show(abs(difference))}"
     return f"{text}{one.label}比{other.label}{word} {show(abs(difference))}{mark}（{step}）", _lines([one, other])
+
+
+def _times(one: Labelled, other: Labelled, unit: str) -> Answer | None:
+    if other.value == 0:
+        return None
+    ratio = show((one.value / other.value).quantize(Decimal("0.01")))
+    step = f"{show(one.value)} ÷ {show(other.value)} ≈ {ratio}"
+    return f"{one.label} {_shown(one, unit)}，{other.label} {_shown(other, unit)}，约 {ratio} 倍（{step}）", _lines(
+        [one, other]
+    )
+
+
+def _share(one: Labelled, values: Sequence[Labelled], unit: str) -> Answer | None:
+    total = sum((v.value for v in values), Decimal(0))
+    if total <= 0:
+        return None
+    part = show((100 * one.value / total).quantize(Decimal("0.1")))
+    return (
+        f"{one.label} {_shown(one, unit)}，约占合计 {show(total)} 的 {part}%（{show(one.value)} ÷ {show(total)}）",
+        _lines(values),
+    )
 
 
 def _unit_text(item: Labelled, unit: str) -> str:

@@ -40,7 +40,8 @@ class Decoder:
         steps = np.flatnonzero(fresh)
         if not len(steps):
             return "", 0.0
-        text = [self.character[index] for index in best[steps]]
+        chosen: list[int] = best[steps].tolist()
+        text = [self.character[index] for index in chosen]
         for char, step in zip(text, steps, strict=True):
             self._note_rare(char, probabilities[step])
         confidence = float(probabilities.max(axis=1)[steps].mean())

@@ -20,7 +20,10 @@ from bot.engine.reader.pool import OcrPool
 from bot.message import Image, Message
 
 DECLINED = "内置识别引擎看不懂这个问题，请配置模型"
-HINT = "配置方法：在配置文件的 models.light 里填写，例如 models.light: {engine: openai, base_url: https://…/v1, model: glm-4.6v-flash}"
+HINT = (
+    "配置方法：在配置文件里填写 models.light，例如 "
+    "models.light: {engine: openai, base_url: https://…/v1, model: glm-4.6v-flash}"
+)
 DOUBT = "（识别置信度低，请核对）"
 #: pages kept; one is some tens of kilobytes
 CACHED_PAGES = 256
@@ -112,7 +115,7 @@ def pictures_of(request: GenerateRequest) -> list[Image]:
     named = [int(n) for n in re.findall(r"图\s*(\d{1,2})(?!\d)", request.messages[-1].text)]
     if named and not available[-1] and all(number in everything for number in named):
         return [everything[number] for number in dict.fromkeys(named)]
-    return next((images for images in reversed(available) if images), [])
+    return next((images for images in reversed(available) if images), available[-1])
 
 
 def _available(message: Message, request: GenerateRequest) -> list[Image]:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from bot.engine.reader.facts import Contents, Fact
+from bot.engine.reader.contents import Contents
 from bot.engine.reader.finding import Finding
-from bot.engine.reader.lexicon import KINDS, SURNAMES, concepts, plain
+from bot.engine.reader.lexicon import KINDS, PROVINCES, SURNAMES, Kind, concepts, plain
 from bot.engine.reader.page import Line
+from bot.engine.reader.pairs import Fact
 from bot.engine.reader.question import Item, Question
 from bot.engine.reader.values import find, fits, number
 
@@ -20,8 +21,10 @@ _MAIN_AMOUNT = ("due", "paid", "total", "price", "money", "goods_total", "balanc
 def lookup(item: Item, page: Contents) -> Finding | None:
     """The field that an item asks for, or None."""
     prices = _price(item, page)
-    scored = [(_score(item, fact), fact) for fact in page.facts]
+    scored = [(_score(item, fact, page), fact) for fact in page.facts]
     best = max((score for score, _ in scored), default=0.0)
+    if 0.45 < best < 0.62 and (column := _column(item, page)) is not None:
+        return column
     if best < 0.55:
         return prices
     if prices is not None and prices.score >= best:
@@ -31,6 +34,18 @@ def lookup(item: Item, page: Contents) -> Finding | None:
         chosen = chosen[:1] if best >= 1.0 and not _same_key(chosen) else chosen[:4]
     text = "\n".join(dict.fromkeys(_sentence(item, fact) for fact in chosen))
     return Finding(text, tuple(line for fact in chosen for line in fact.lines), min(best, 1.0))
+
+
+def _column(item: Item, page: Contents) -> Finding | None:
+    """A column that is asked for without a row: one value if all rows agree, else row by row."""
+    facts = [fact for fact in page.facts if fact.table and _key_score(item, fact.key) >= 1.0]
+    facts = [fact for fact in facts if fact.key == facts[0].key]
+    if not facts or len(facts) > 15:
+        return None
+    lines = tuple(line for fact in facts for line in fact.lines)
+    if len({fact.value for fact in facts}) == 1:
+        return Finding(f"{facts[0].key}：{facts[0].value}", lines, 0.8)
+    return Finding("\n".join(_sentence(item, fact) for fact in facts), lines, 0.7)
 
 
 def _same_key(facts: Sequence[Fact]) -> bool:
@@ -43,7 +58,7 @@ def _sentence(item: Item, fact: Fact) -> str:
     return f"{owner}{fact.key.strip()}：{fact.value}"
 
 
-def _score(item: Item, fact: Fact) -> float:
+def _score(item: Item, fact: Fact, page: Contents) -> float:
     key = _key_score(item, fact.key)
     if fact.table:
         owner = _context_score(item, fact.context)
@@ -51,10 +66,25 @@ def _score(item: Item, fact: Fact) -> float:
     elif fact.context:
         key += 0.25 * _context_score(item, fact.context)
     kind = _value_kind(item, fact)
+    if _about_a_part(item, fact, page):
+        key -= 0.6
     return key if fits(kind, fact.value) else key - 0.5
 
 
-def _value_kind(item: Item, fact: Fact) -> str:
+def _about_a_part(item: Item, fact: Fact, page: Contents) -> bool:
+    """`鞋底是什么颜色` is not settled by the colour of the goods when no text speaks of soles."""
+    if not concepts(fact.key).keys() & {"colour", "material"} or plain(fact.key) in plain(item.text[:2]):
+        return False
+    text = plain(page.page.text)
+    words = [plain(w) for w in item.runs if len(w) >= 2 and not concepts(w) and w not in _WHOLE]
+    return bool(words) and not any(word[at : at + 2] in text for word in words for at in range(len(word) - 1))
+
+
+#: words for the goods themselves
+_WHOLE = ("商品", "产品", "鞋子", "衣服", "包包", "这双")
+
+
+def _value_kind(item: Item, fact: Fact) -> Kind:
     """A key that says what it holds (订单号) is not judged by the question's how-much words."""
     kinds = {KINDS[name] for name in concepts(fact.key)}
     return item.kind if not kinds or item.kind in kinds else "any"
@@ -103,13 +133,25 @@ def _context_score(item: Item, context: str) -> float:
 # --- price tags ------------------------------------------------------------------------------------------
 
 _NAME = re.compile(f"[{SURNAMES}][\u4e00-\u9fff]{{1,2}}")
+_DATE = re.compile(r"(?:\d{4}\s*[年/.-]\s*)?\d{1,2}\s*[月/.-]\s*\d{1,2}\s*[日号]|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}")
+#: fields that a page may give by form alone
+_FORMS = (
+    ("capacity", re.compile(r"\d+(?:\.\d+)?\s*(?:ml|ML|mL|毫升|L|升)(?![a-zA-Z])")),
+    ("weight", re.compile(r"\d+(?:\.\d+)?\s*(?:kg|KG|g|克|千克|公斤|斤)(?![a-zA-Z])")),
+    ("quantity", re.compile(r"(?<![\d×x])[×xX]\s*\d{1,3}(?!\d)|共\s*\d+\s*件")),
+    ("origin", re.compile(f"(?:{'|'.join(PROVINCES)})(?:省|市)?[\u4e00-\u9fff]{{0,4}}")),
+)
 _TAG = re.compile(r"[¥￥]\s*(\d[\d,]*(?:\.\d+)?)")
 
 
 def _price(item: Item, page: Contents) -> Finding | None:
     """A product card's prices carry no key: the large one is asked now, the smaller one beside it was before."""
-    now, before = "price" in item.special or item.special <= {"money"} and bool(item.special), "old_price" in item.special
-    tags = [(line, match[0]) for line in page.page.lines for match in _TAG.finditer(line.text)]
+    now, before = (
+        "price" in item.special or (item.special <= {"money"} and bool(item.special)),
+        "old_price" in item.special,
+    )
+    keyed = {id(line) for fact in page.facts for line in fact.lines}
+    tags = [(line, match[0]) for line in page.page.lines if id(line) not in keyed for match in _TAG.finditer(line.text)]
     if not (now or before) or not tags:
         return None
     main = max(tags, key=lambda tag: tag[0].box.height)
@@ -144,7 +186,19 @@ def _beside(one: Line, other: Line) -> bool:
 def only_one(item: Item, page: Contents) -> Finding | None:
     """A phone number or an amount that is asked for without a key and stands on the page just once."""
     if "score" in item.special:
-        return _score_mark(page)
+        return None if "扣" in item.text else _score_mark(page)
+    for name, pattern in _FORMS:
+        if name in item.special:
+            return _single(pattern, page)
+    if "product" in item.special:
+        return _product(page)
+    place = re.search(
+        r"(?:哪[家所个]|什么)(医院|学校|公司|银行|酒店|超市|小区|社区|大学|中学|小学|诊所|餐厅|饭店|店)", item.text
+    )
+    if place:
+        return _single(re.compile(rf"[\u4e00-\u9fff]{{2,}}{place[1]}"), page)
+    if re.search(r"日期|哪天|几号", item.text) and item.special <= {"time"} and not page.talk:
+        return _single(_DATE, page)
     if item.kind == "name" and item.special <= {"patient"}:
         return _person(page)
     if item.kind not in ("phone", "amount") or (item.special - {"money", "phone"}):
@@ -160,9 +214,40 @@ def only_one(item: Item, page: Contents) -> Finding | None:
     return Finding(f"{text}（原文：「{line.text}」）", (line,), 0.6)
 
 
+def _single(pattern: re.Pattern[str], page: Contents) -> Finding | None:
+    """What is written in a form of its own and stands on the page with one value only."""
+    hits: dict[str, Line] = {}
+    for line in page.page.lines:
+        for match in pattern.finditer(line.text):
+            hits.setdefault(plain(match[0]), line)
+    if len(hits) != 1:
+        return None
+    text, line = next(iter(hits.items()))
+    return Finding(text if text == plain(line.text) else f"{text}（原文：「{line.text}」）", (line,), 0.6)
+
+
+def _product(page: Contents) -> Finding | None:
+    """The goods of an order: the longest name above the first price that is neither field nor sentence."""
+    keyed = {id(line) for fact in page.facts for line in fact.lines}
+    price = next((line for line in page.page.lines if _TAG.search(line.text)), None)
+    if price is None:
+        return None
+    found = [
+        b for b in page.blocks if b.box.top <= price.box.bottom and id(b.lines[0]) not in keyed and _is_goods(b.text)
+    ]
+    best = max(found, key=lambda block: len(block.text), default=None)
+    return None if best is None else Finding(f"商品：{best.text}", best.lines, 0.6)
+
+
+def _is_goods(text: str) -> bool:
+    return len(text) >= 6 and not re.search(r"[¥￥：:。]|\d{1,2}月|\d{4}-|送达|订单|客服", text)
+
+
 def _score_mark(page: Contents) -> Finding | None:
     """`70分` by itself, as a teacher writes it."""
-    marks = [line for line in page.page.lines if re.fullmatch(r"(?:得分|分数)?[:：]?\s*\d{1,3}(?:\.5)?\s*分?", line.text)]
+    marks = [
+        line for line in page.page.lines if re.fullmatch(r"(?:得分|分数)?[:：]?\s*\d{1,3}(?:\.5)?\s*分?", line.text)
+    ]
     marks = [line for line in marks if line.text.endswith("分") or line.box.height > 1.3 * _usual_height(page)]
     return Finding(marks[0].text, (marks[0],), 0.8) if len(marks) == 1 else None
 

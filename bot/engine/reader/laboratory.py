@@ -16,7 +16,9 @@ from bot.engine.reader.page import Line
 _RANGE = re.compile(r"^[（(\[]?\s*(\d+(?:\.\d+)?)\s*(?:-|~|～|〜|—|–|−|--|至)\s*(\d+(?:\.\d+)?)\s*[)）\]]?\s*(\D*)$")
 _BOUND = re.compile(r"^\s*([<≤＜>≥＞])\s*=?\s*(\d+(?:\.\d+)?)\s*(\D*)$")
 _RESULT = re.compile(r"^([<>＜＞≤≥]?\s*\d+(?:\.\d+)?)\s*([↑↓HLhl高低*+]*)$")
-_WORD_RESULT = re.compile(r"^(?:阴性|阳性|弱阳性|未见|正常|清晰|澄清|淡黄色?|黄色|neg|pos|[-+±]+)(?:\s*[（(][-+±\d]+[)）])?$", re.IGNORECASE)
+_WORD_RESULT = re.compile(
+    r"^(?:阴性|阳性|弱阳性|未见|正常|清晰|澄清|淡黄色?|黄色|neg|pos|[-+±]+)(?:\s*[（(][-+±\d]+[)）])?$", re.IGNORECASE
+)
 _FLAG = re.compile(r"^(?:[↑↓]+|[HL]|偏?[高低]|异常|正常)$")
 
 
@@ -37,7 +39,9 @@ class Item:
         bounds, value = _bounds(self.reference), _number(self.result)
         if bounds is not None and value is not None:
             low, high = bounds
-            return "偏低" if low is not None and value < low else "偏高" if high is not None and value > high else "正常"
+            return (
+                "偏低" if low is not None and value < low else "偏高" if high is not None and value > high else "正常"
+            )
         if self.reference and _WORD_RESULT.match(self.result):
             return "正常" if plain(self.reference)[:2] == plain(self.result)[:2] else "异常"
         return _read_flag(self.flag)
@@ -94,7 +98,11 @@ def _parts(row: Sequence[Line]) -> list[list[Line]]:
 
 
 def _item(cells: Sequence[Line]) -> list[Item]:
-    names = [line for line in cells if re.search(r"[\u4e00-\u9fffA-Za-z]{2}", line.text) and not _WORD_RESULT.match(line.text)]
+    names = [
+        line
+        for line in cells
+        if re.search(r"[\u4e00-\u9fffA-Za-z]{2}", line.text) and not _WORD_RESULT.match(line.text)
+    ]
     if len(cells) < 3 or not names:
         return []
     name = names[0]
@@ -110,8 +118,19 @@ def _item(cells: Sequence[Line]) -> list[Item]:
     flags = "".join(line.text for line in rest if _FLAG.match(line.text))
     split = _RESULT.match(result.text)
     text, mark = (split[1], split[2]) if split else (result.text, "")
-    codes = [line.text for line in rest if re.fullmatch(r"[A-Z][A-Z0-9\-]{1,9}%?#?", line.text) and line.box.left < result.box.left]
-    unit = next((line.text for line in rest if line.text not in codes and not _FLAG.match(line.text) and line.box.left > result.box.left), "")
+    codes = [
+        line.text
+        for line in rest
+        if re.fullmatch(r"[A-Z][A-Z0-9\-]{1,9}%?#?", line.text) and line.box.left < result.box.left
+    ]
+    unit = next(
+        (
+            line.text
+            for line in rest
+            if line.text not in codes and not _FLAG.match(line.text) and line.box.left > result.box.left
+        ),
+        "",
+    )
     return [Item(" ".join([name.text, *codes]), text, reference.text, unit, mark + flags, tuple(cells))]
 
 

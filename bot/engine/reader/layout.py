@@ -107,8 +107,21 @@ def _by_rows(groups: list[tuple[Box, list[Line]]]) -> list[list[Line]]:
     return [group for band in bands for _, group in sorted(band, key=lambda item: item[0].left)]
 
 
-def blocks(lines: Sequence[Line]) -> list[Block]:
-    """Paragraphs and bubbles: wrapped lines joined, everything else alone. Keeps the reading order."""
+def blocks(lines: Sequence[Line], shown: Sequence[Box] = ()) -> list[Block]:
+    """Paragraphs and bubbles: wrapped lines joined, everything else alone. Keeps the reading order.
+
+    shown: panels; text of one never goes on in another.
+    """
+    groups: dict[int, list[Line]] = {}
+    for line in lines:
+        home = next((i for i, box in enumerate(shown) if box.contains(*line.box.centre)), -1)
+        groups.setdefault(home, []).append(line)
+    found = [block for group in groups.values() for block in _blocks(group)]
+    place = {id(line): index for index, line in enumerate(lines)}
+    return sorted(found, key=lambda block: place[id(block.lines[0])])
+
+
+def _blocks(lines: Sequence[Line]) -> list[Block]:
     beside = {id(line) for row in rows(lines) if _crowded(row) for line in row}
     found: list[list[Line]] = []
     for line in lines:

@@ -27,16 +27,39 @@ def _concept(name: str, kind: Kind, words: str) -> Concept:
 
 
 CONCEPTS = (
-    _concept("error_code", "code", "错误码 错误代码 错误编号 错误号 报错码 报错代码 异常码 异常代码 故障码 状态码 错误ID errorcode code 代码"),
-    _concept("order_id", "code", "订单编号 订单号 订单号码 单号 交易单号 交易号 流水号 订单ID 交易编号 交易流水号 预约单号 预约号"),
+    _concept(
+        "error_code",
+        "code",
+        "错误码 错误代码 错误编号 错误号 报错码 报错代码 异常码 异常代码 故障码 状态码 错误ID errorcode code 代码",
+    ),
+    _concept(
+        "order_id",
+        "code",
+        "订单编号 订单号 订单号码 单号 交易单号 交易号 流水号 订单ID 交易编号 交易流水号 预约单号 预约号",
+    ),
     _concept("tracking", "code", "运单号 运单号码 运单编号 快递单号 物流单号 快递号 运单"),
     _concept("request_id", "code", "请求编号 请求ID 请求号 追踪ID 追踪码 日志编号 requestid traceid"),
-    _concept("due", "amount", "应付金额 应付款 应付 待支付金额 待支付 待付款 支付金额 付款金额 交易金额 需付款 需要付 要付 要交多少 该付"),
-    _concept("paid", "amount", "实付款 实付金额 实付 实际支付 实际付款 实收金额 实收 付款合计 实际付了 付了 花了 支付了 已支付 已付款 实际付"),
-    _concept("total", "amount", "价税合计 合计金额 总金额 总价 总计 合计 总额 订单总额 共计 一共多少钱 总共多少钱 小写"),
+    _concept(
+        "due",
+        "amount",
+        "应付金额 应付款 应付 待支付金额 待支付 待付款 支付金额 付款金额 交易金额 需付款 需要付 要付 要交多少 该付",
+    ),
+    _concept(
+        "paid",
+        "amount",
+        "实付款 实付金额 实付 实际支付 实际付款 实收金额 实收 付款合计 实际付了 付了 花了 支付了 已支付 已付款 实际付",
+    ),
+    _concept(
+        "total", "amount", "价税合计 合计金额 总金额 总价 总计 合计 总额 订单总额 共计 一共多少钱 总共多少钱 小写"
+    ),
     _concept("goods_total", "amount", "商品总价 商品金额 商品总额 商品小计 小计"),
     _concept("money", "amount", "多少钱 多少元 几块钱 金额 费用 价钱"),
-    _concept("price", "amount", "券后价 到手价 活动价 现价 售价 秒杀价 促销价 优惠价 折后价 拼团价 会员价 现在卖 卖多少 现在多少钱 价格 单价 现在的价格"),
+    _concept(
+        "price",
+        "amount",
+        "券后价 到手价 活动价 现价 售价 秒杀价 促销价 优惠价 折后价 拼团价 会员价 现在卖 卖多少 现在多少钱 价格 "
+        "单价 现在的价格 多少钱一",
+    ),
     _concept("old_price", "amount", "原价 划线价 市场价 吊牌价 专柜价 原来多少 原来卖 日常价 参考价 划掉的价"),
     _concept("discount", "amount", "优惠 优惠券 优惠金额 减免 立减 满减 折扣 减了 便宜了 红包抵扣 优惠了 店铺优惠"),
     _concept("freight", "amount", "运费 邮费 配送费 快递费 运费险"),
@@ -44,7 +67,11 @@ CONCEPTS = (
     _concept("balance", "amount", "余额 剩余金额 可用余额"),
     _concept("tax_rate", "number", "税率 税率/征收率 征收率"),
     _concept("tax", "amount", "税额"),
-    _concept("merchant", "name", "商户名称 商户 商家名称 商家 店铺名称 店铺 收款方 收款商户 哪家店 店名 付给谁 付给哪 卖家 门店"),
+    _concept(
+        "merchant",
+        "name",
+        "商户名称 商户 商家名称 商家 店铺名称 店铺 收款方 收款商户 哪家店 店名 付给谁 付给哪 卖家 门店",
+    ),
     _concept("buyer", "name", "购买方名称 购买方 购方 买方 付款单位 抬头 发票抬头 买家 开给谁 谁买 购货单位 购货方"),
     _concept("seller", "name", "销售方名称 销售方 销方 卖方 收款单位 开票方 谁卖 销货单位 销货方 开票单位"),
     _concept("taxpayer", "code", "纳税人识别号 统一社会信用代码 信用代码 税号 识别号"),
@@ -56,12 +83,18 @@ CONCEPTS = (
     _concept("reviewer", "name", "复核人 复核 审核者 审核人 审核医生 审核医师 谁审核 审核"),
     _concept("tester", "name", "检验者 检验人 检验医生 检验师 检测人 检验医师 谁检验 谁做的检验 检验员"),
     _concept("remark", "any", "备注 附言 留言 买家留言"),
-    _concept("payment", "any", "支付方式 付款方式 支付渠道 怎么付 用什么付 怎么支付 用什么支付 付款卡"),
+    _concept(
+        "payment", "any", "支付方式 付款方式 支付渠道 怎么付 用什么付 怎么支付 用什么支付 付款卡 哪张卡 什么卡 哪个卡"
+    ),
     _concept("bank", "name", "银行 发卡行 开户行 哪家银行 银行卡"),
     _concept("order_time", "time", "下单时间 下单日期 创建时间 什么时候下单 几点下单 哪天下单 什么时候买 下的单 下单"),
     _concept("pay_time", "time", "支付时间 付款时间 交易时间 什么时候付 付的款"),
     _concept("time", "time", "发生时间 时间 日期 什么时候 几点 哪天 几号 何时 啥时候 哪一天 什么时间"),
-    _concept("arrival", "time", "预计送达 预计到达 送达时间 预计 送到 送达 到货 什么时候到 几点到 配送时间 到货时间 什么时候能到 哪天到 几号到"),
+    _concept(
+        "arrival",
+        "time",
+        "预计送达 预计到达 送达时间 预计 送到 送达 到货 什么时候到 几点到 配送时间 到货时间 什么时候能到 哪天到 几号到",
+    ),
     _concept("send_time", "time", "发货时间 什么时候发货 几时发货"),
     _concept("sample_time", "time", "采样时间 采集时间 采样日期 送检时间 送检日期 采样 哪天采 抽血时间 采集"),
     _concept("report_time", "time", "报告时间 报告日期 出报告"),
@@ -71,7 +104,12 @@ CONCEPTS = (
     _concept("address", "any", "收货地址 配送地址 送货地址 详细地址 地址 送到哪 寄到哪 收货地点"),
     _concept("origin", "name", "发货地 产地 原产地 哪里发货 从哪发 哪里产 从哪里发 发货地址"),
     _concept("status", "any", "订单状态 当前状态 物流状态 状态 进度"),
-    _concept("phone", "phone", "客服电话 联系电话 客服热线 服务热线 热线电话 咨询电话 手机号码 手机号 电话号码 电话 热线 致电 联系客服 拨打 打什么"),
+    _concept(
+        "phone",
+        "phone",
+        "客服电话 联系电话 客服热线 服务热线 热线电话 咨询电话 手机号码 手机号 电话号码 电话 热线 致电 联系客服 "
+        "拨打 打什么",
+    ),
     _concept("brand", "name", "品牌 牌子 什么牌"),
     _concept("model", "code", "型号 货号 款号 产品型号"),
     _concept("colour", "name", "颜色分类 颜色 配色 花色 什么色"),
@@ -85,6 +123,7 @@ CONCEPTS = (
     _concept("stock", "any", "库存 剩余件数 还剩"),
     _concept("warranty", "any", "保修期 质保 保修 售后"),
     _concept("battery", "any", "续航 续航时间 电池 电池容量"),
+    _concept("product", "name", "商品名称 品名 商品名 什么商品 买的是什么 买了什么 什么东西 产品名称 商品是什么"),
     _concept("quantity", "number", "购买数量 数量 买了几 买了多少 几件 几个 多少件"),
     _concept("patient", "name", "患者姓名 病人姓名 姓名 患者 病人 受检者 受检人 叫什么名字 名字 谁的"),
     _concept("sex", "name", "性别 男的还是女的 男还是女"),
@@ -151,6 +190,13 @@ SURNAMES = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔"
     "钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤褚卫倪温季"
 )
+
+
+PROVINCES = (
+    "北京 天津 上海 重庆 河北 山西 辽宁 吉林 黑龙江 江苏 浙江 安徽 福建 江西 山东 河南 湖北 湖南 广东 海南 四川 "
+    "贵州 云南 陕西 甘肃 "
+    "青海 台湾 内蒙古 广西 西藏 宁夏 新疆 香港 澳门"
+).split()
 
 
 def plain(text: str) -> str:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import colorsys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bot.engine.reader.page import Box, Colour
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -76,16 +78,24 @@ def frames(grey: NDArray[np.uint8]) -> tuple[Box, ...]:
     import cv2
 
     height, width = grey.shape
-    edges = cv2.dilate(cv2.Canny(grey, 40, 120), None, iterations=1)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    contours, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found: list[Box] = []
-    for contour in contours:
+    for contour in _contours(grey):
         x, y, w, h = cv2.boundingRect(contour)
         box = Box(x, y, x + w, y + h)
         big = 0.04 < box.area / (width * height) < 0.6 and w > 0.15 * width and h > 0.05 * height
         if big and cv2.contourArea(contour) > 0.85 * box.area:
             found.append(box)
     return in_rows(_outer(found))
+
+
+def _contours(grey: NDArray[np.uint8]) -> Sequence[NDArray[np.int32]]:
+    """Closed outlines, each (points, 1, 2) x and y."""
+    import cv2
+    import numpy as np
+
+    edges = cv2.dilate(cv2.Canny(grey, 40, 120), np.ones((3, 3), np.uint8))
+    contours, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return cast("Sequence[NDArray[np.int32]]", contours)
 
 
 def _outer(boxes: list[Box]) -> list[Box]:

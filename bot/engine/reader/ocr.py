@@ -8,6 +8,7 @@ nothing is fetched. Everything heavy is imported inside functions: the service i
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 MAX_PIXELS = 140_000_000
 #: sides of a pixel thumbnail that colours are counted on
 THUMBNAIL = 96
+
+
+#: the narrow space between a date and a time is often not seen
+_DAY_TIME = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{2})(\d{2}:\d{2})")
 
 
 class Unreadable(ValueError):
@@ -173,7 +178,7 @@ def _tile(scaled: Pixels, tile: Box, source: Pixels, ratio: tuple[float, float])
     crops = ocr.crop_text_regions(source, quads if same else quads / np.array(ratio, np.float32))
     decoder.rare.clear()
     read = ocr.recognize_txt(crops)
-    texts = simplify([text.strip() for text in read.txts], decoder.rare)
+    texts = simplify([_DAY_TIME.sub(r"\1 \2", text.strip()) for text in read.txts], decoder.rare)
     lines = [Line(*item) for item in zip(texts, map(_box, quads), read.scores, strict=True)]
     return [line for line in lines if not _is_noise(line)]
 

@@ -117,7 +117,9 @@ def literal(item: Item, passages: Sequence[Passage]) -> Hit | None:
 def _hits(item: Item, words: tuple[str, ...], passage: Passage) -> list[Hit]:
     whole = coverage(words, fold(passage.text))
     if passage.reply and _is_question(passage.text):
-        return _reply_hits(item, whole, passage)
+        replies = _reply_hits(item, whole, passage)
+        if replies:
+            return replies
     if max(whole, _concept_share(item, passage.text)) < 0.45:
         return []
     found: list[Hit] = []
@@ -127,10 +129,18 @@ def _hits(item: Item, words: tuple[str, ...], passage: Passage) -> list[Hit]:
         before = "".join(clauses[max(0, index - 1) : index])
         value = _value(item, words, clause, before if part < 0.3 else "")
         if value:
-            found.append(Hit(value, passage.text, passage.lines, 0.55 * part + 0.45 * whole + 0.02))
+            score = 0.55 * part + 0.45 * whole + 0.02 + _bonus(item, clause, value)
+            found.append(Hit(value, passage.text, passage.lines, score))
     if not found and item.kind in ("any", "name", "reason"):
         found.append(Hit("", passage.text, passage.lines, 0.9 * whole))
     return found
+
+
+def _bonus(item: Item, clause: str, value: str) -> float:
+    """Signs that a value is what was asked: a total for a total, a currency for money."""
+    total = bool(re.search(r"一共|总共|合计", item.text)) and bool(re.search(r"一共|总共|合计|共", clause))
+    bare = item.kind == "amount" and not re.search(r"[元块万亿圆¥￥]", value)
+    return 0.15 * total - 0.15 * bare
 
 
 def _reply_hits(item: Item, whole: float, passage: Passage) -> list[Hit]:
@@ -181,6 +191,10 @@ def _is_part(item: Item, clause: str, match: re.Match[str]) -> bool:
     """A number inside a date or a clock time is no number of its own."""
     if item.kind not in ("number", "amount"):
         return False
+    if item.kind == "amount" and re.match(
+        r"\s*(?:单元|楼|号|层|室|箱|人|个|次|天|月|年|条|件|部|%)", clause[match.end() :]
+    ):
+        return True
     inside = [m for m in PATTERNS["time"].finditer(clause) if m.start() <= match.start() and match.end() <= m.end()]
     return any(re.search(r"[:点月日号年/-]", m[0]) for m in inside)
 
@@ -207,5 +221,8 @@ def _nearest(values: Sequence[re.Match[str]], anchor: int, clause: str) -> str:
     """The first value behind the anchor, else the last before it."""
     behind = [match for match in values if match.start() >= anchor - 1]
     match = behind[0] if behind else values[-1]
-    unit = re.match(r"\s*(?:余|多)?(?:万|亿)?(?:元|个|人|名|条|部|盏|台|家|户|次|天|年|平方米|公里|米|公斤|吨|分|页|岁|箱|件|%)", clause[match.end() :])
+    unit = re.match(
+        r"\s*(?:余|多)?(?:万|亿)?(?:元|个|人|名|条|部|盏|台|家|户|次|天|年|平方米|公里|米|公斤|吨|分|页|岁|箱|件|%)",
+        clause[match.end() :],
+    )
     return (match[0] + (unit[0] if unit else "")).strip()

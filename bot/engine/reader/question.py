@@ -11,20 +11,23 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bot.engine.reader.lexicon import KINDS, Kind, concepts
+from bot.engine.reader.lexicon import KINDS, Kind, concepts, plain
 from bot.engine.reader.values import measure
 
 _HAN = {han: value for value, han in enumerate("一二三四五六七八九十", start=1)} | {"两": 2}
 
 #: what carries no content; longer phrases first, single particles last
-_EMPTY = sorted(
-    "这张图片 这幅图片 这张图 这幅图 这个图 这图 图片里 图片中 图片上 图片 图里 图中 图上 截图里 截图中 截图 画面 页面上 页面 照片 请问一下 请问 帮我 帮忙 麻烦 看一下 看看 看下 "
-    "一下 告诉我 告诉 说一下 列出 找出 查一下 查查 是多少 有多少 为多少 多少钱 多少 是什么 什么 怎么样 怎样 如何 怎么 哪一家 哪家 哪个 哪些 哪里 哪儿 哪位 哪天 哪种 几点 几号 何时 "
-    "是谁 谁 几个 几 吗 呢 啊 吧 呀 么 的话 的 了 是 各是 各 分别 一共 总共 上面 写的 写着 显示 标注 标着 标的 具体 到底 大概 应该 现在 目前 我 你 您 他 她 它 这个 这单 这笔 这份 这家 这款 "
-    "这次 这里 这 那 时候 有没有 有 在 和 与 及 以及 还有 跟 请 想知道 知道 能不能 能 可以 会 要 把 被 叫 啥 咋 多久 还是 其中 里面 里 上 中 个 自己 说 其实 也 都 就 又 还 才 最后 最终 留".split(),
-    key=len,
-    reverse=True,
+_EMPTY_TEXT = (
+    "这张图片 这幅图片 这张图 这幅图 这个图 这图 图片里 图片中 图片上 图片 图里 图中 图上 截图里 截图中 "
+    "截图 画面 页面上 页面 照片 请问一下 请问 帮我 帮忙 麻烦 看一下 看看 看下 一下 告诉我 告诉 说一下 "
+    "列出 找出 查一下 查查 是多少 有多少 为多少 多少钱 多少 是什么 什么 怎么样 怎样 如何 怎么 哪一家 哪家 "
+    "哪个 哪些 哪里 哪儿 哪位 哪天 哪种 几点 几号 何时 是谁 谁 几个 几 吗 呢 啊 吧 呀 么 的话 的 了 是 "
+    "各是 各 分别 一共 总共 上面 写的 写着 显示 标注 标着 标的 具体 到底 大概 应该 现在 目前 我 你 您 他 "
+    "她 它 这个 这单 这笔 这份 这家 这款 这次 这里 这 那 时候 有没有 有 在 和 与 及 以及 还有 跟 请 "
+    "想知道 知道 能不能 能 可以 会 要 把 被 叫 啥 咋 多久 还是 其中 里面 里 上 中 个 自己 说 其实 也 都 "
+    "就 又 还 才 最后 最终 留"
 )
+_EMPTY = sorted(_EMPTY_TEXT.split(), key=len, reverse=True)
 _EMPTY_PATTERN = re.compile("|".join(map(re.escape, _EMPTY)))
 _MARKS = re.compile(r"[\s,，。.、;；:：?？!！\"'“”‘’「」《》()（）…·~-]+")
 
@@ -88,7 +91,9 @@ def _parcel(item: Item) -> Item:
 
 
 _PICTURE = re.compile(
-    r"(?:图片?\s*(\d{1,2}|[一二三四五六七八九十])(?![\d年月格题])|第\s*(\d{1,2}|[一二三四五六七八九十两])\s*张(?:图片?|截图|照片)?|(最后|倒数第一)一?张(?:图片?|截图|照片)?)(?:里面?|中|上)?"
+    r"(?:图片?\s*(\d{1,2}|[一二三四五六七八九十])(?![\d年月格题])|第\s*(\d{1,2}"
+    r"|[一二三四五六七八九十两])\s*张(?:图片?|截图|照片)?|(最后|倒数第一)一?张(?:图片?|截图|照片)?)(?:里面?|中"
+    r"|上)?"
 )
 
 
@@ -126,10 +131,10 @@ def _split(piece: str, keep: Sequence[str]) -> list[str]:
 def _item(text: str, about: str) -> Item:
     named = concepts(text)
     special = {name for name in named if name not in ("money", "time")}
-    kind: Kind = next((kind for kind, pattern in _KIND_WORDS if pattern.search(text)), "any")
-    kinds = {KINDS[name] for name in special}
-    if special and (kind in ("any", "number") or kind not in kinds) and kind != "reason":
-        kind = KINDS[min(special, key=lambda name: text.find(named[name]))] if kind == "any" else kind
+    kinds: list[Kind] = [kind for kind, pattern in _KIND_WORDS if pattern.search(text)]
+    kind: Kind = kinds[0] if kinds else "any"
+    if special and kind == "any":
+        kind = KINDS[min(special, key=lambda name: plain(text).find(named[name]))]
     return Item(text, kind, frozenset(named), runs(text), measure(text), about)
 
 

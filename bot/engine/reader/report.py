@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 
 from bot.engine.reader.answer import Numbered
-from bot.engine.reader.facts import Contents, Table, contents
+from bot.engine.reader.contents import Contents, contents
 from bot.engine.reader.laboratory import find_items
 from bot.engine.reader.surface import full_text, headline
+from bot.engine.reader.tables import Table
 from bot.engine.reader.values import find
 
 CLOSING = "> 本报告由内置识别引擎摘录图中文字而成，未作改写或推断；要成文的报告请配置模型。"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from bot.engine.reader.facts import Contents
+from bot.engine.reader.contents import Contents
 from bot.engine.reader.finding import Finding
 from bot.engine.reader.layout import Block
-from bot.engine.reader.page import Colour, Line
+from bot.engine.reader.page import Box, Colour, Line
 from bot.engine.reader.question import Question
 
 _TRANSCRIBE = re.compile(
@@ -30,7 +30,9 @@ def transcribe(question: Question, page: Contents) -> Finding | None:
 
 
 def _content(text: str) -> str:
-    return re.sub(r"[\s?？。!！,，]|这|张|图片?|截图|里面?|中|上面?|的|都|请|帮我|看看|一下|它|页面|照片|纸|单子|屏幕", "", text)
+    return re.sub(
+        r"[\s?？。!！,，]|这|张|图片?|截图|里面?|中|上面?|的|都|请|帮我|看看|一下|它|页面|照片|纸|单子|屏幕", "", text
+    )
 
 
 def full_text(page: Contents) -> str:
@@ -56,7 +58,9 @@ def _free(row: tuple[Line, ...], home: dict[int, Block], shown: set[int]) -> tup
 # --- looks -----------------------------------------------------------------------------------------------
 
 _SIZE = re.compile(r"分辨率|像素|(?:图片?|截图|照片|图标).{0,4}(?:尺寸|多大|宽高|长宽|大小)|多宽|多高(?!.*[人山楼])")
-_COLOUR = re.compile(r"主色|主要颜色|主体颜色|色调|(?:图标|图片|整体|画面|背景|底色|logo|这张图|头像|符号|图案|页面).{0,6}(?:颜色|什么色|色)|底色|主要是什么颜色")
+_COLOUR = re.compile(
+    r"主色|主要颜色|主体颜色|色调|(?:图标|图片|整体|画面|背景|底色|logo|这张图|头像|符号|图案|页面).{0,6}(?:颜色|什么色|色)|底色|主要是什么颜色"
+)
 _HAS_TEXT = re.compile(r"(?:有没有|是否有|有无|含不含|包含)(?:文)?字|有(?:文)?字[吗么嘛]")
 
 
@@ -68,6 +72,8 @@ def look(question: Question, page: Contents) -> Finding | None:
     if _HAS_TEXT.search(text):
         count = sum(len(line.text) for line in page.page.lines)
         return Finding(f"有文字，读到 {len(page.page.lines)} 行共 {count} 个字符" if count else "没有读到文字", ())
+    if re.search(r"多大|尺寸|大小", text) and not page.page.lines:
+        return Finding(f"图片大小：{page.page.width}×{page.page.height} 像素", ())
     bare = re.search(r"什么颜色|啥颜色|颜色是", text) and not page.page.lines and page.page.width <= 512
     if not (_COLOUR.search(text) or bare) or not page.page.colours:
         return None
@@ -111,11 +117,21 @@ def title(question: Question, page: Contents) -> Finding | None:
 
 def headline(page: Contents) -> Block | None:
     """The largest words in the upper part of a page, or None on a page without words."""
-    upper = [b for b in page.blocks if b.box.top < 0.4 * page.page.height and re.search(r"[\u4e00-\u9fffA-Za-z]{2}", b.text)]
+    upper = [
+        b for b in page.blocks if b.box.top < 0.4 * page.page.height and re.search(r"[\u4e00-\u9fffA-Za-z]{2}", b.text)
+    ]
     if not upper:
         return None
     tallest = max(block.lines[0].box.height for block in upper)
-    return next(block for block in upper if block.lines[0].box.height > 0.85 * tallest)
+    first = next(block for block in upper if block.lines[0].box.height > 0.85 * tallest)
+    row = [b for b in upper if len(b.lines) == 1 and _continues_title(first.lines[0].box, b.lines[0].box)]
+    return Block((*first.lines, *(b.lines[0] for b in row))) if len(first.lines) == 1 and row else first
+
+
+def _continues_title(first: Box, other: Box) -> bool:
+    """The rest of one centred title, which a wide space or a bracket cut off."""
+    level = first.overlap_y(other) > 0.7 * first.height and abs(first.height - other.height) < 0.25 * first.height
+    return level and -first.height < other.left - first.right < 1.5 * first.height
 
 
 def summary(question: Question, page: Contents) -> Finding | None:
@@ -124,9 +140,15 @@ def summary(question: Question, page: Contents) -> Finding | None:
         return None
     found = headline(page)
     parts = [f"标题：{found.text}"] if found else []
-    parts += [f"{fact.key}：{fact.value}" for fact in page.facts if not fact.table][:6]
+    parts += [
+        f"{fact.key}：{fact.value}"
+        for fact in page.facts
+        if not fact.table and not (found and fact.lines[0] in found.lines)
+    ][:6]
     if len(parts) < 4:
-        prose = [block for block in page.blocks if len(block.text) >= 6 and block is not found and not _in_facts(block, page)]
+        prose = [
+            block for block in page.blocks if len(block.text) >= 6 and block is not found and not _in_facts(block, page)
+        ]
         parts += [f"「{block.text}」" for block in prose[:5]]
     return Finding("按图中文字：\n" + "\n".join(parts), page.page.lines, 0.8)
 

@@ -39,9 +39,7 @@ def scale_for(width: int, height: int) -> float:
 
 def cut(width: int, height: int) -> tuple[Box, ...]:
     """Tiles that cover a picture of this size, row by row, none larger than 1.25 tiles a side."""
-    return tuple(
-        Box(left, top, right, bottom) for top, bottom in _spans(height) for left, right in _spans(width)
-    )
+    return tuple(Box(left, top, right, bottom) for top, bottom in _spans(height) for left, right in _spans(width))
 
 
 def _spans(length: int) -> list[tuple[int, int]]:

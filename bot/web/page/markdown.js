@@ -125,7 +125,7 @@ function isTable(lines, at) {
 
 function table(lines, at) {
   const sides = cells(lines[at + 1]).map((cell) => (cell.endsWith(":") ? (cell.startsWith(":") ? "centre" : "right") : ""));
-  const row = (line, tag) => element("tr", "", ...cells(line).slice(0, sides.length).map((cell, index) => element(tag, sides[index], ...inline(cell))));
+  const row = (line, tag) => element("tr", "", ...cells(line).map((cell, index) => element(tag, sides[index], ...inline(cell))));
   const head = element("thead", "", row(lines[at], "th"));
   const body = element("tbody");
   let end = at + 2;
