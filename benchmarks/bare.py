@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 from harness_profile import KEY
-from requests_signed import signature
+from signed import signature
 
 _BATCH = 512
 _Row = tuple[str, bytes]

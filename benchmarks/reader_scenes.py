@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +200,18 @@ def product_card(rng: random.Random) -> Scene:
     return Scene("product_card", "商品卡", canvas.picture, [brand, colour, str(now), goods], asked)
 
 
+#: item, bounds of the reference range, unit, decimals
 LAB = (
-    ("谷丙转氨酶 ALT", 9, 50, "U/L", 0), ("谷草转氨酶 AST", 15, 40, "U/L", 0), ("总胆红素 TBIL", 5.0, 21.0, "umol/L", 1), ("白蛋白 ALB", 40.0, 55.0, "g/L", 1),
-    ("肌酐 CREA", 57, 97, "umol/L", 0), ("尿酸 UA", 208, 428, "umol/L", 0), ("葡萄糖 GLU", 3.9, 6.1, "mmol/L", 2), ("总胆固醇 TC", 2.8, 5.2, "mmol/L", 2), ("甘油三酯 TG", 0.56, 1.7, "mmol/L", 2),
-)  # fmt: skip
+    ("谷丙转氨酶 ALT", 9, 50, "U/L", 0),
+    ("谷草转氨酶 AST", 15, 40, "U/L", 0),
+    ("总胆红素 TBIL", 5.0, 21.0, "umol/L", 1),
+    ("白蛋白 ALB", 40.0, 55.0, "g/L", 1),
+    ("肌酐 CREA", 57, 97, "umol/L", 0),
+    ("尿酸 UA", 208, 428, "umol/L", 0),
+    ("葡萄糖 GLU", 3.9, 6.1, "mmol/L", 2),
+    ("总胆固醇 TC", 2.8, 5.2, "mmol/L", 2),
+    ("甘油三酯 TG", 0.56, 1.7, "mmol/L", 2),
+)
 
 
 def lab_report(rng: random.Random) -> Scene:
@@ -616,10 +625,22 @@ def icon(rng: random.Random) -> Scene:
 
 
 SCENES: tuple[Callable[[random.Random], Scene], ...] = (
-    error_page, order_page, product_card, lab_report, comic,
-    lambda rng: chart(rng, "bar"), lambda rng: chart(rng, "lying"), lambda rng: chart(rng, "line"), lambda rng: chart(rng, "pie"),
-    chat_page, invoice, homework, photo, long_page, icon,
-)  # fmt: skip
+    error_page,
+    order_page,
+    product_card,
+    lab_report,
+    comic,
+    partial(chart, way="bar"),
+    partial(chart, way="lying"),
+    partial(chart, way="line"),
+    partial(chart, way="pie"),
+    chat_page,
+    invoice,
+    homework,
+    photo,
+    long_page,
+    icon,
+)
 
 
 def draw(seed: int, folder: Path) -> Path:

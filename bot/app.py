@@ -56,7 +56,6 @@ def default_adapters(data_dir: Path) -> dict[str, dict[str, Any]]:
     """With no configuration: the generic webhook, with a secret of its own made at the first start."""
     path = data_dir / "webhook-secret"
     if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         path.write_text(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}\n", encoding="ascii")
     return {"generic": {"secrets": [f"file:{path}"]}}
@@ -99,7 +98,10 @@ def _engine(model: Model, role: str, clock: Clock) -> Engine:
         return ReaderEngine(model)
     from bot.engine.openai import OpenAIEngine
 
-    return OpenAIEngine(role, model, clock)
+    try:
+        return OpenAIEngine(model.model, model, clock)
+    except ConfigError as error:
+        raise ConfigError(f"models.{role}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,10 @@ class Core:
     @staticmethod
     def build(config: Config, clock: Clock) -> Core:
         """Starts nothing. Raises ConfigError."""
-        media = MediaStore(Path(config.data_dir) / "media", config.media, clock=clock)
+        folder = Path(config.data_dir)
+        # Chats and pictures are nobody else's business.
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        media = MediaStore(folder / "media", config.media, clock=clock)
         engines = build_engines(config, clock)
         dispatcher = Dispatcher(load_handlers(config.handlers), ModelRouter(), engines, media.load)
         return Core(media, engines, dispatcher)

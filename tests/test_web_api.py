@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import FormData, web
+from aiohttp import FormData
 from aiohttp.test_utils import TestClient, TestServer
 from fakes import FakeClock, FakeEngine, FakeHttp
 from pictures import drawing, encoded
@@ -35,6 +35,7 @@ from bot.message import Image, Text, assistant, user
 from bot.question import ask
 from bot.router import ModelRouter
 from bot.web.api import Api
+from bot.web.server import make_app
 
 LIMIT = 700_000
 BASE64 = base64.b64encode(b"picture").decode()
@@ -97,9 +98,7 @@ class Bench:
         chain = EngineChain(FakeEngine(), None, None, BreakerConfig(), FakeClock())
         dispatcher = Dispatcher([table], ModelRouter(), chain, self.media.load)
         api = Api(dispatcher, self.media, self.http, config, FakeClock(), **options)  # pyright: ignore
-        app = web.Application(client_max_size=config.upload_bytes)
-        app.add_routes(api.routes())
-        self.client = TestClient(TestServer(app))
+        self.client = TestClient(TestServer(make_app(api.routes(), [], config.upload_bytes)))
         await self.client.start_server()
 
     async def post(self, **body: Any) -> tuple[int, Any]:

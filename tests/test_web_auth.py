@@ -14,6 +14,7 @@ from bot.errors import ConfigError
 from bot.web.auth import COOKIE, Auth, check_exposure
 from bot.web.origin import host_allowed, same_origin
 from bot.web.pages import SECURITY_HEADERS
+from bot.web.server import make_app
 from bot.web.sessions import LIFETIME, Attempts, Sessions
 
 TOKEN = "令牌 correct-horse"
@@ -30,8 +31,7 @@ class Site:
         self.origin = ""
 
     async def start(self) -> None:
-        app = web.Application(middlewares=[self.auth.middleware])
-        app.add_routes(self.auth.routes())
+        app = make_app(self.auth.routes(), [self.auth.middleware], 1 << 20)
         app.add_routes([web.post("/infer", ok), web.get("/api/dead", ok), web.get("/boom", boom)])
         app.add_routes([web.route("*", "/webhook/{name}", ok), web.get("/healthz", ok), web.get("/readyz", ok)])
         self.client = TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True))
@@ -249,7 +249,10 @@ async def test_without_a_token_foreign_pages_are_not(local: Site) -> None:
     ):
         assert await local.status(Origin=origin) == 403, origin
     for site in ("cross-site", "same-site", "nonsense"):
-        assert await local.status("/", "GET", Sec_Fetch_Site=site) == 403
+        assert await local.status("/api/dead", "GET", Sec_Fetch_Site=site) == 403
+        assert await local.status("/infer", "POST", Sec_Fetch_Site=site) == 403
+        # A link to the page may be followed from anywhere.
+        assert await local.status("/", "GET", Sec_Fetch_Site=site) == 200
 
 
 async def test_login_without_a_token_leads_to_the_page(local: Site) -> None:

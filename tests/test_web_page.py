@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from aiohttp.test_utils import TestServer
 from fakes import FakeClock, FakeEngine, FakeHttp
 from pictures import drawing, encoded
@@ -27,6 +26,7 @@ from bot.message import Message, Text
 from bot.router import ModelRouter
 from bot.web.api import Api
 from bot.web.auth import Auth
+from bot.web.server import make_app
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,9 +77,8 @@ class Place:
         config = ServerConfig(token=Secret(token), upload_bytes=UPLOAD_BYTES)
         auth = Auth(config, FakeClock())
         api = Api(dispatcher, self.media, FakeHttp(), config, FakeClock())  # pyright: ignore
-        app = web.Application(middlewares=[auth.middleware])
-        app.add_routes([*auth.routes(), *api.routes()])
-        self.server = TestServer(app)
+        routes = [*auth.routes(), *api.routes()]
+        self.server = TestServer(make_app(routes, [auth.middleware], UPLOAD_BYTES))
         self.page: Page
         self.complaints: list[str] = []
         self.called: list[str] = []

@@ -136,7 +136,9 @@ class Auth:
     def _admit_local(self, http: web.Request) -> None:
         if not host_allowed(http, LOOPBACK_NAMES | self._names):
             raise RequestError("foreign_host", "没有设置令牌时，只能用 127.0.0.1 或 localhost 访问。", 403)
-        if not same_origin(http):
+        # A link to the page on another site may be followed; nothing else of another site's is served.
+        followed = http.method in _SAFE_METHODS and _resource(http) in _OPEN
+        if not followed and not same_origin(http):
             raise RequestError("foreign_origin", "不接受其他网站发来的请求。", 403)
 
     def _has_bearer(self, http: web.Request) -> bool:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from aiohttp import web
 
 from bot.errors import Rejected
+
+#: Holds the few places for bodies of more than _BIG bytes, or of a length that was not declared.
+BIG_BODIES: Final = web.AppKey("big_bodies", asyncio.Semaphore)
+BIG_AT_ONCE: Final = 6
+_BIG: Final = 1 << 20
 
 
 async def read_body(http: web.Request, limit: int, seconds: float) -> bytes:
@@ -22,7 +28,11 @@ async def read_body(http: web.Request, limit: int, seconds: float) -> bytes:
         return _whole(http, limit)
     try:
         async with asyncio.timeout(seconds):
-            return await _read(http, limit)
+            if length is not None and length <= _BIG:
+                return await _read(http, limit)
+            # Strangers can send big bodies as well: they must not fill the memory together.
+            async with http.app[BIG_BODIES]:
+                return await _read(http, limit)
     except TimeoutError:
         raise Rejected("too_slow", 408, "the body did not arrive in time") from None
     except (Rejected, ConnectionError):

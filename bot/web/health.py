@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.adapter import Adapter
 from bot.store import Store
+from bot.web.problems import Problem
 
 
 class Health:
@@ -54,7 +55,7 @@ class Health:
             account = adapter.config.account_id
             found = await self._store.event_status(adapter.name, account, request.match_info["event_id"])
         if found is None:
-            return _error(404, "unknown_event", "没有收到过这个事件，或已过保留期")
+            return Problem(404, "unknown_event", "没有收到过这个事件，或已过保留期。").response()
         return web.json_response(found)
 
     async def dead(self, _request: web.Request) -> web.Response:
@@ -65,9 +66,5 @@ class Health:
     async def retry(self, request: web.Request) -> web.Response:
         """Try a dead letter once more."""
         if not await self._store.retry_dead(request.match_info["kind"], int(request.match_info["id"])):
-            return _error(404, "unknown_letter", "没有这封死信")
+            return Problem(404, "unknown_letter", "没有这封死信。").response()
         return web.json_response({"status": "queued"}, status=202)
-
-
-def _error(status: int, reason: str, message: str) -> web.Response:
-    return web.json_response({"error": {"reason": reason, "message": message}}, status=status)

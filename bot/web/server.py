@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from bot.config import ServerConfig
+from bot.web.body import BIG_AT_ONCE, BIG_BODIES
 
 #: A connection that has not sent a whole request head after this many seconds is closed.
 _HEAD_TIMEOUT = 15.0
@@ -68,5 +69,6 @@ def make_app(
 ) -> web.Application:
     """An application with these routes; `upload_bytes` bounds what `request.post()` may read."""
     app = web.Application(middlewares=list(middlewares), client_max_size=upload_bytes)
+    app[BIG_BODIES] = asyncio.Semaphore(BIG_AT_ONCE)
     app.add_routes(routes)
     return app

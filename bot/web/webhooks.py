@@ -14,6 +14,7 @@ from bot.errors import Rejected, StoreError
 from bot.media import MediaStore
 from bot.store import Store
 from bot.web.body import read_body
+from bot.web.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +40,18 @@ class Webhooks:
         """Answer one delivery of a platform."""
         adapter = self._adapters.get(http.match_info["name"])
         if adapter is None:
-            return _error(404, "unknown_adapter", "no such adapter is configured")
+            return Problem(404, "unknown_adapter", "no such adapter is configured").response()
         if not self.open:
-            return _error(503, "stopping", "the service is stopping; deliver again later")
+            return Problem(503, "stopping", "the service is stopping; deliver again later", 10).response()
         try:
             body = await read_body(http, adapter.limits.body_bytes, self._body_timeout)
             ack = await self._accept(adapter, _request(http, body, self._clock.now()))
         except Rejected as error:
             log.info("%s rejected a request: %s", adapter.name, error.reason)
-            return _error(error.status, error.reason, error.message)
+            return Problem(error.status, error.reason, error.message).response()
         except (StoreError, OSError) as error:
             log.warning("%s cannot accept: %s", adapter.name, error)
-            return _error(503, "cannot_accept", "try again later", retry_after=10)
+            return Problem(503, "cannot_accept", "deliver again later", 10).response()
         return web.Response(status=ack.status, body=ack.body, content_type=ack.content_type)
 
     async def _accept(self, adapter: Adapter, request: Request) -> Ack:
@@ -69,8 +70,3 @@ def _request(http: web.Request, body: bytes, now: float) -> Request:
         headers = {name: ", ".join(http.headers.getall(name)) for name in headers}
     query: Mapping[str, str] = http.query if "?" in http.raw_path else {}
     return Request(http.method, http.path, query, headers, body, now)
-
-
-def _error(status: int, reason: str, message: str, retry_after: int = 0) -> web.Response:
-    headers = {"Retry-After": str(retry_after)} if retry_after else None
-    return web.json_response({"error": {"reason": reason, "message": message}}, status=status, headers=headers)

@@ -86,7 +86,7 @@ def solve(question: Question, page: Contents) -> Finding | None:
         if found is not None:
             return found
     words = sum(len(line.text) for line in page.page.lines)
-    if _SCENE.search(question.text) or words == 0 or (words < 8 and _SEEN.search(question.text)):
+    if _SCENE.search(question.text) or words == 0 or (words < 4 and _SEEN.search(question.text)):
         return None
     return _items(question, page)
 
