@@ -171,9 +171,8 @@ class Adapter(BaseAdapter):
             dedup_message=self._scheme == "github",
             reply_to=payload.optional_identifier(data, "message", "reply_to"),
             mentions=mentions,
-            raw=data,
         )
-        return Received((event,), ACCEPTED, inline=inline)
+        return Received((event,), ACCEPTED, inline=inline, raw=data)
 
 
 def signed_bytes(key: str, sent: str, body: bytes) -> bytes:

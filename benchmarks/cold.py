@@ -35,7 +35,6 @@ async def run(folder: Path, runs: int) -> Section:
 
 
 async def _once(folder: Path) -> dict[str, float]:
-    folder.mkdir(parents=True)
     config, data = folder / "config.yaml", folder / "data"
     server = Process([sys.executable, "-m", "bot", "serve", "--config", str(config)], folder)
     config.write_text(f"data_dir: {data}\nserver: {{port: {server.port}}}\n", encoding="utf-8")

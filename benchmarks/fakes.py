@@ -1,9 +1,9 @@
-"""What Kantu talks to under test: a fake model that echoes the marker of the question, a fake platform that keeps replies.
+"""What Kantu talks to under test: a fake model that echoes the question's marker, a fake platform that keeps replies.
 
     async with Model(delay=0.5) as model, Platform() as platform: ...   # model.url, platform.url
 
 `tests/fake_model_server.py` fails by count and keeps whole requests; here failures come at random and thousands of
-calls are only counted. By hand, or in a process of its own: `python benchmarks/fakes.py --delay 5` prints both addresses.
+calls are only counted. By hand: `python benchmarks/fakes.py --delay 5` prints both addresses.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import random
 import re
 import socket
 import struct
+import sys
 import time
+import urllib.request
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -192,6 +195,36 @@ def _reset(request: web.Request) -> web.Response:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     return web.Response()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Of fakes in a process of their own."""
+
+    model: str
+    platform: str
+
+    async def peak(self) -> int:
+        """The most model calls that were in flight together."""
+        counts = self.model.removesuffix("/v1") + "/counts"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return json.loads(await asyncio.to_thread(lambda: opener.open(counts, timeout=10).read()))["peak"]
+
+
+@asynccontextmanager
+async def separate(delay: float = 0.0) -> AsyncIterator[Addresses]:
+    """Fakes in a process of their own, so that their work is not the measuring client's; its replies are not kept."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--delay", str(delay), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        line = await asyncio.wait_for(child.stdout.readline(), 30.0)
+        yield Addresses(**json.loads(line))
+    finally:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
 
 
 async def _serve(delay: float) -> None:

@@ -91,16 +91,17 @@ def _sources(chats: dict[str, list[str]], wanted: Callable[[str], bool] = lambda
 async def _moment(
     moment: str, chance: random.Random, sending: asyncio.Task[list[Answer]], answers: list[Answer], platform: Platform
 ) -> None:
-    """Wait for the moment to kill; at most 20 s."""
+    """Wait for the moment to kill, half a minute at most."""
     count, pause = chance.randint(1, _CHATS * _EACH - 1), chance.uniform(0.0, 0.7)
     if moment == "thinking":
         await sending
         await asyncio.sleep(pause)
         return
     seen = answers if moment == "acknowledging" else platform.arrivals
-    until = time.perf_counter() + 20.0
-    while len(seen) < count and time.perf_counter() < until:
-        await asyncio.sleep(0.0005)
+    for _ in range(20_000):
+        if len(seen) >= count:
+            break
+        await asyncio.sleep(0.001)
     if moment == "replying":
         # Between a reply's arrival and its receiver's answer, which takes up to 50 ms.
         await asyncio.sleep(pause / 20)

@@ -16,7 +16,7 @@ def signature(key: bytes, name: str, stamp: str, body: bytes) -> str:
     return "v1," + base64.b64encode(digest).decode()
 
 
-def event_request(marker: str, chat: str, *, group: bool = False, key: bytes = KEY, fill: str = "这张单子上写了什么？") -> bytes:
+def event_request(marker: str, chat: str, *, group: bool = False, key: bytes = KEY) -> bytes:
     """An event whose webhook-id, message id and question all hold `marker`; signed now.
 
     group: sent to a group without naming the bot, so that nobody answers it.
@@ -24,7 +24,7 @@ def event_request(marker: str, chat: str, *, group: bool = False, key: bytes = K
     data = {
         "conversation": {"id": chat, "type": "group" if group else "private"},
         "sender": {"id": chat},
-        "message": {"id": marker, "text": f"{marker} {fill}", "images": []},
+        "message": {"id": marker, "text": f"{marker} 这张单子上写了什么？", "images": []},
         "sent_at": int(time.time()),
     }
     body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

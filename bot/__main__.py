@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -87,6 +89,7 @@ def _serve(_options: argparse.Namespace, config: Config) -> int:
 async def serve_until_signal(config: Config) -> int:
     from bot.app import Service
 
+    _raise_file_limit()
     service = await Service.open(config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,10 +101,25 @@ async def serve_until_signal(config: Config) -> int:
         raise ConfigError(
             f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror}; set server.port"
         ) from error
+    _tame_collector()
     print(f"看图已启动: http://{config.server.host}:{service.port}/  (Ctrl-C 停止)", flush=True)
     await stop.wait()
     await service.stop()
     return 0
+
+
+def _tame_collector() -> None:
+    """What is loaded stays: looking through it for garbage again and again only delays acknowledgements."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+def _raise_file_limit() -> None:
+    """A thousand questions that wait for a model are a thousand connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else max(soft, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _ask(options: argparse.Namespace, config: Config) -> int:

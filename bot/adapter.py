@@ -52,14 +52,15 @@ class Received:
     """What a request meant.
 
     events: to be accepted (none: acknowledge and drop, with the reason in `ignored`). inline: picture bytes that
-    came inside the request, by SHA-256; they are on disk before the acknowledgement. A request that is not
-    trusted raises `Rejected` instead.
+    came inside the request, by SHA-256; they are on disk before the acknowledgement. raw: the decoded payload,
+    kept for nobody but tests and tools. A request that is not trusted raises `Rejected` instead.
     """
 
     events: tuple[Event, ...] = ()
     ack: Ack = Ack()
     ignored: str = ""
     inline: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    raw: Any = None
 
 
 @dataclass(frozen=True, slots=True)

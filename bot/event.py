@@ -32,10 +32,6 @@ class Conversation:
         parts = (self.platform, self.account_id, self.chat_type, self.chat_id, self.thread_id)
         return "/".join(quote_key(part) for part in parts)
 
-    def to_list(self) -> list[str]:
-        """The constructor's arguments, JSON-ready."""
-        return [self.platform, self.account_id, self.chat_id, self.chat_type, self.thread_id]
-
 
 @dataclass(frozen=True, slots=True)
 class Sender:
@@ -54,8 +50,7 @@ class MessageEvent:
     timestamp: the platform's message time in whole seconds. to_me: private chat, @ or reply to the bot.
     dedup_message: a second event with this conversation and message_id is a duplicate whatever its id.
     reply_to: id of the message this one answers. mentions: all of them, the bot's own included.
-    platform_data: what the adapter needs to answer (a reply URL and its expiry); stored with the event.
-    raw: the decoded payload, for adapters' tests; never stored.
+    platform_data: what the adapter needs to answer (a reply URL and its expiry).
     """
 
     id: str
@@ -69,30 +64,12 @@ class MessageEvent:
     reply_to: str = ""
     mentions: tuple[Mention, ...] = ()
     platform_data: Mapping[str, str] = field(default_factory=dict[str, str])
-    raw: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
 
     @property
     def session(self) -> str:
         """Whose history this belongs to: the conversation's in a private chat, the member's own in a group."""
         where = self.conversation.key
         return where if self.conversation.chat_type == "private" else f"{where}/{quote_key(self.sender.id)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form without `raw`."""
-        where, who = self.conversation, self.sender
-        return {
-            "type": "message",
-            "id": self.id,
-            "conversation": where.to_list(),
-            "sender": [who.id, who.name, who.is_bot],
-            "message": self.message.to_dict(),
-            "timestamp": self.timestamp,
-            "to_me": self.to_me,
-            "message_id": self.message_id,
-            "reply_to": self.reply_to,
-            "mentions": [[m.user_id, m.name, m.is_bot] for m in self.mentions],
-            "platform_data": dict(self.platform_data),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,38 +81,22 @@ class ScheduledEvent:
     name: str
     timestamp: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        where = self.conversation
-        return {
-            "type": "scheduled",
-            "id": self.id,
-            "conversation": where.to_list(),
-            "name": self.name,
-            "timestamp": self.timestamp,
-        }
-
 
 Event = MessageEvent | ScheduledEvent
 
 
 def event_from_dict(data: Mapping[str, Any]) -> Event:
-    """Inverse of `to_dict`. Raises KeyError or TypeError on anything else."""
-    conversation = Conversation(*data["conversation"])
-    if data["type"] == "scheduled":
+    """Read back from JSON, where every value is an object of its fields. Raises KeyError or TypeError."""
+    conversation = Conversation(**data["conversation"])
+    if "message" not in data:
         return ScheduledEvent(data["id"], conversation, data["name"], data["timestamp"])
-    return MessageEvent(
-        id=data["id"],
-        conversation=conversation,
-        sender=Sender(*data["sender"]),
-        message=Message.from_dict(data["message"]),
-        timestamp=data["timestamp"],
-        to_me=data["to_me"],
-        message_id=data["message_id"],
-        reply_to=data["reply_to"],
-        mentions=tuple(Mention(*mention) for mention in data["mentions"]),
-        platform_data=data["platform_data"],
-    )
+    read = {
+        "conversation": conversation,
+        "sender": Sender(**data["sender"]),
+        "message": Message.from_dict(data["message"]),
+        "mentions": tuple(Mention(**mention) for mention in data["mentions"]),
+    }
+    return MessageEvent(**{**data, **read})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,26 +142,8 @@ class Delivery:
         """The text to send."""
         return Message("assistant", self.parts).text
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form, read back by `from_dict`."""
-        where = self.conversation
-        return {
-            "key": self.key,
-            "conversation": where.to_list(),
-            "message": Message("assistant", self.parts).to_dict(),
-            "reply_to": self.reply_to,
-            "quote": self.quote,
-            "platform_data": dict(self.platform_data),
-        }
-
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Delivery:
-        """Inverse of `to_dict`. Raises KeyError or TypeError on anything else."""
-        return Delivery(
-            data["key"],
-            Conversation(*data["conversation"]),
-            Message.from_dict(data["message"]).parts,
-            data["reply_to"],
-            data["quote"],
-            data["platform_data"],
-        )
+        """Read back from JSON, where every value is an object of its fields. Raises KeyError or TypeError."""
+        parts = Message.from_dict({"role": "assistant", "parts": data["parts"]}).parts
+        return Delivery(**{**data, "conversation": Conversation(**data["conversation"]), "parts": parts})

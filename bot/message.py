@@ -96,13 +96,9 @@ class Message:
 
         return Message(self.role, tuple(new for new in map(swap, self.parts) if new is not None))
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form, read back by `from_dict`; empty fields are left out."""
-        return {"role": self.role, "parts": [_part_to_dict(part) for part in self.parts]}
-
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Message:
-        """Inverse of `to_dict`. Raises KeyError or TypeError on anything else."""
+        """Read back from JSON, where every value is an object of its fields. Raises KeyError or TypeError."""
         return Message(data["role"], tuple(_part_from_dict(part) for part in data["parts"]))
 
 
@@ -125,25 +121,12 @@ def _parts(parts: Sequence[Part | str]) -> tuple[Part, ...]:
     return tuple(Text(part) if isinstance(part, str) else part for part in parts)
 
 
-def _part_to_dict(part: Part) -> dict[str, Any]:
-    match part:
-        case Text(text):
-            return {"text": text}
-        case Image():
-            fields = {name: getattr(part, name) for name in Image.__slots__}
-            return {"image": {name: value for name, value in fields.items() if value}}
-        case Mention(user_id, name, is_bot):
-            return {"mention": {"user_id": user_id, "name": name, "is_bot": is_bot}}
-        case Quote(message, sender):
-            return {"quote": {"message": message.to_dict(), "sender": sender}}
-
-
 def _part_from_dict(data: Mapping[str, Any]) -> Part:
+    # Each kind has a field that no other has.
     if "text" in data:
         return Text(data["text"])
-    if "image" in data:
-        return Image(**data["image"])
-    if "mention" in data:
-        return Mention(**data["mention"])
-    quote = data["quote"]
-    return Quote(Message.from_dict(quote["message"]), quote["sender"])
+    if "source" in data:
+        return Image(**data)
+    if "user_id" in data:
+        return Mention(**data)
+    return Quote(Message.from_dict(data["message"]), data["sender"])

@@ -51,7 +51,7 @@ def event_row(event: Event, now: float) -> dict[str, Any]:
         "state": "queued",
         "attempts": 0,
         "received_at": now,
-        "body": _encode(event.to_dict()).decode(),
+        "body": _encode(event).decode(),
     }
 
 
@@ -66,6 +66,11 @@ def queued_event(row: Any) -> QueuedEvent:
     return QueuedEvent(row.seq, row.attempts, row.received_at, event_from_dict(_decode(row.body)))
 
 
+def lane_row(key: str, pending: int, ready_at: float) -> dict[str, Any]:
+    """A lane that gets `pending` more to do."""
+    return {"key": key, "pending": pending, "ready_at": ready_at, "waiting": 0, "fence": 0}
+
+
 def delivery_row(delivery: Delivery, seq: int, state: str, now: float) -> dict[str, Any]:
     """The outbox row of a new delivery."""
     return {
@@ -75,7 +80,7 @@ def delivery_row(delivery: Delivery, seq: int, state: str, now: float) -> dict[s
         "state": state,
         "attempts": 0,
         "created_at": now,
-        "body": _encode(delivery.to_dict()).decode(),
+        "body": _encode(delivery).decode(),
     }
 
 
@@ -95,7 +100,7 @@ def turn_row(session: str, seq: int, part: int, message: Message, now: float) ->
         "session": session,
         "event_seq": seq,
         "part": part,
-        "body": _encode(message.to_dict()).decode(),
+        "body": _encode(message).decode(),
         "pictures": max((image.index for image in message.images), default=0),
         "at": now,
     }

@@ -103,9 +103,7 @@ class Upserts:
 def upserts(dialect: str) -> Upserts:
     """For `sqlite` or `postgresql`."""
     upsert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    wake = upsert(lane).values(
-        key=bindparam("key"), pending=bindparam("pending"), ready_at=bindparam("ready_at"), waiting=0, fence=0
-    )
+    wake = upsert(lane)
     idle = or_(lane.c.pending == literal_column("0"), lane.c.waiting == literal_column("1"))
     wake = wake.on_conflict_do_update(
         index_elements=[lane.c.key],
@@ -115,7 +113,9 @@ def upserts(dialect: str) -> Upserts:
             "ready_at": case((idle, wake.excluded.ready_at), else_=lane.c.ready_at),
             "waiting": 0,
         },
-    )
+        # RETURNING also lets a whole batch go in one statement: each step of one more would let go of the
+        # interpreter and wait for it again.
+    ).returning(lane.c.key, lane.c.pending)
     seen = upsert(media)
     return Upserts(
         accept=upsert(event).on_conflict_do_nothing().returning(event.c.event_key),

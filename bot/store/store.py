@@ -89,6 +89,7 @@ class Store:
         self._upserts = sql.upserts(engine.dialect.name)
         self._writer = Writer(engine, asyncio.get_running_loop())
         self._backlog = 0
+        self._full: set[str] = set()
         self._counted_at = float("-inf")
         self._reading = engine.execution_options(reading=True)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
@@ -138,7 +139,7 @@ class Store:
     def _accept(self, connection: Connection, batches: Sequence[list[dict[str, Any]]]) -> list[list[bool] | StoreFull]:
         if self._backlog_full(connection):
             return [StoreFull("too many unanswered messages") for _ in batches]
-        full = self._full_lanes(connection, {row["lane"] for batch in batches for row in batch})
+        full = self._still_full(connection, {row["lane"] for batch in batches for row in batch})
         refused = [any(row["lane"] in full for row in batch) for batch in batches]
         wanted = [row for batch, no in zip(batches, refused, strict=True) if not no for row in batch]
         fresh = set(connection.execute(self._upserts.accept, wanted).scalars()) if wanted else set[str]()
@@ -155,17 +156,26 @@ class Store:
             self._backlog = connection.execute(sql.BACKLOG).scalar_one()
         return self._backlog >= self._config.max_pending
 
-    def _full_lanes(self, connection: Connection, keys: set[str]) -> set[str]:
+    def _still_full(self, connection: Connection, keys: set[str]) -> set[str]:
+        """Of these lanes, those that were full when something was last put in, and still are."""
+        suspects = keys & self._full
+        if not suspects:
+            return suspects
         limit = self._config.max_pending_per_conversation
-        return set(connection.execute(sql.FULL_LANES, {"keys": list(keys), "limit": limit}).scalars())
+        full = set(connection.execute(sql.FULL_LANES, {"keys": list(suspects), "limit": limit}).scalars())
+        self._full -= suspects - full
+        return full
 
     def _wake_lanes(self, connection: Connection, fresh: Sequence[dict[str, Any]]) -> None:
         # A key that stands twice in one batch was inserted once.
         counts = Counter(lane_key for lane_key, _ in {(row["lane"], row["event_key"]) for row in fresh})
         if counts:
             # Sorted, so that two replicas lock lanes in one order.
-            lanes = [{"key": k, "pending": counts[k], "ready_at": fresh[0]["received_at"]} for k in sorted(counts)]
-            connection.execute(self._upserts.wake_lane, lanes)
+            at = fresh[0]["received_at"]
+            lanes = [rows.lane_row(key, counts[key], at) for key in sorted(counts)]
+            for key, pending in connection.execute(self._upserts.wake_lane, lanes):
+                if pending >= self._config.max_pending_per_conversation:
+                    self._full.add(key)
 
     async def claim(self, limit: int, lease: float, horizon: float = 86_400.0) -> list[Claim]:
         """Hold up to `limit` ready lanes for `lease` seconds, those that waited longest first.
@@ -304,8 +314,7 @@ class Store:
         found = [letters.requeue(connection, kind, id) for kind, id in arguments]
         for key in filter(None, found):
             # The lane may have been swept away meanwhile.
-            wake = {"key": key, "pending": 1, "ready_at": self._clock.now()}
-            connection.execute(self._upserts.wake_lane, wake)
+            connection.execute(self._upserts.wake_lane, rows.lane_row(key, 1, self._clock.now()))
         return [key is not None for key in found]
 
     async def counts(self) -> dict[str, int]:

@@ -33,12 +33,16 @@ class Webhooks:
         self.open = True
 
     def routes(self) -> list[web.RouteDef]:
-        """GET serves platforms' handshakes."""
-        return [web.route(method, "/webhook/{name}", self.receive) for method in ("GET", "POST")]
+        """GET serves platforms' handshakes. The adapters' own paths are found at once, without a pattern."""
+        known = [f"/webhook/{name}" for name in self._adapters]
+        return [
+            *(web.route(method, path, self.receive) for path in known for method in ("GET", "POST")),
+            web.route("*", "/webhook/{name}", self.receive),
+        ]
 
     async def receive(self, http: web.Request) -> web.Response:
         """Answer one delivery of a platform."""
-        adapter = self._adapters.get(http.match_info["name"])
+        adapter = self._adapters.get(http.path.removeprefix("/webhook/"))
         if adapter is None:
             return Problem(404, "unknown_adapter", "no such adapter is configured").response()
         if not self.open:

@@ -34,7 +34,7 @@ def find_chat(page: Page) -> list[Utterance]:
     found = blocks([line for line in page.lines if not _is_avatar(line, page)])
     found = [block for block in found if not _STAMP.match(block.text.strip())]
     left, right = _edges(found, page)
-    if left < 2 or right < 2 or page.width > 1.2 * page.height:
+    if min(left, right) < 1 or left + right < 4 or page.width > 1.2 * page.height or _share_rows(found, page):
         return []
     return _utterances([block for block in found if _side(block, page)], page)
 
@@ -47,6 +47,13 @@ def _is_avatar(line: Line, page: Page) -> bool:
 def _edges(found: Sequence[Block], page: Page) -> tuple[int, int]:
     sides = [_side(block, page) for block in found]
     return sides.count("left"), sides.count("right")
+
+
+def _share_rows(found: Sequence[Block], page: Page) -> bool:
+    """Bubbles stand below each other; what stands side by side is a form or a table."""
+    left = [block.box for block in found if _side(block, page) == "left"]
+    right = [block.box for block in found if _side(block, page) == "right"]
+    return any(a.overlap_y(b) > 0.5 * min(a.height, b.height) for a in left for b in right)
 
 
 def _side(block: Block, page: Page) -> str:

@@ -28,9 +28,14 @@ _LIMIT = re.compile(r"(超过|大于|高于|多于|不低于|不少于|低于|�
 
 
 def series(question: str, contents: Contents) -> tuple[list[Labelled], str]:
-    """The numbers that a question is about, and their unit. Empty when the page has no such series."""
+    """The numbers that a question is about, and their unit. Empty when the page has no such series.
+
+    Of a chart with a number that could not be read only the items named are given: the rest might hold the answer.
+    """
     if contents.labelled:
-        return list(contents.labelled), unit_of(contents)
+        read = [one for one in contents.labelled if one.text]
+        whole = len(read) == len(contents.labelled)
+        return (read if whole else _named(question, read)), unit_of(contents)
     for table in contents.tables:
         column = _numeric_column(question, table)
         if column is not None:
@@ -65,6 +70,8 @@ def _numeric_column(question: str, table: Table) -> int | None:
         for i in numeric
         if plain(table.header[i]) in plain(question) or concepts(table.header[i]).keys() & asked.keys()
     ]
+    if not named and re.search(r"[贵宜]", question):
+        named = [i for i in numeric if "price" in concepts(table.header[i])]
     return named[0] if named else numeric[0] if len(numeric) == 1 else None
 
 
@@ -88,14 +95,16 @@ def _column(table: Table, column: int) -> list[Labelled]:
 def compare(question: str, contents: Contents) -> Answer | None:
     """Answer a question that compares, counts or looks up labelled numbers; None when it is no such question."""
     values, unit = series(question, contents)
-    if len(values) < 2:
+    if len(values) < 2 and not contents.labelled:
         return _row_count(question, contents)
     return relate(question, values, unit, plain_lookup=bool(contents.labelled))
 
 
 def _row_count(question: str, contents: Contents) -> Answer | None:
     """`一共几项` of a table."""
-    if not contents.tables or not re.search(r"(?:一共|总共|共有?).*(?:几|多少)[项种个行类]", question):
+    if not contents.tables or not re.search(r"(?:一共|总共|共有?|买了).*(?:几|多少)[项种样个行类]", question):
+        return None
+    if any(label in question for label in contents.tables[0].labels()):
         return None
     labels = [label for label in contents.tables[0].labels() if not re.search(r"合计|总计|小计", label)]
     return f"共 {len(labels)} 项：{'、'.join(labels)}", contents.tables[0].lines[0]
@@ -146,7 +155,7 @@ def _over_all(
         return _sum(values, unit)
     if named and re.search(r"排第?几|第几", question):
         return _place(named[0], values, unit)
-    if named and plain_lookup and (contents_question(question) or len(named) >= 2):
+    if named and plain_lookup and not _GAP.search(question) and (contents_question(question) or len(named) >= 2):
         return "；".join(f"{v.label}：{_shown(v, unit)}" for v in named), _lines(named)
     return None
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Probabilities = NDArray[np.float32]
+    Probabilities = NDArray[np.float32]
+
 #: in units of the usual distance from one Chinese character to the next (3 to 5 steps of 8 of 48 pixels):
 #: beyond FAR there is a space, beyond NEAR there is one if the recogniser thought of it too
 FAR, NEAR = 1.7, 1.3
@@ -35,6 +37,8 @@ class Decoder:
         return [self._line(row) for row in preds], []
 
     def _line(self, probabilities: Probabilities) -> tuple[str, float]:
+        import numpy as np
+
         best = probabilities.argmax(axis=1)
         fresh = np.concatenate(([True], best[1:] != best[:-1])) & (best != 0)
         steps = np.flatnonzero(fresh)
@@ -53,6 +57,8 @@ class Decoder:
         """Remember the simplified second choice of a doubtful character that GB 2312 lacks."""
         if not is_han(char) or in_gb2312(char) or row.max() > 0.9:
             return
+        import numpy as np
+
         second = int(np.argpartition(row, -2)[-2])
         other = self.character[second]
         if row[second] > 0.1 and is_han(other) and in_gb2312(other):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from bot.engine.reader.compare import unit_of
 from bot.engine.reader.contents import Contents
 from bot.engine.reader.finding import Finding
 from bot.engine.reader.lexicon import KINDS, PROVINCES, SURNAMES, Kind, concepts, plain
@@ -139,6 +140,10 @@ _FORMS = (
     ("capacity", re.compile(r"\d+(?:\.\d+)?\s*(?:ml|ML|mL|毫升|L|升)(?![a-zA-Z])")),
     ("weight", re.compile(r"\d+(?:\.\d+)?\s*(?:kg|KG|g|克|千克|公斤|斤)(?![a-zA-Z])")),
     ("quantity", re.compile(r"(?<![\d×x])[×xX]\s*\d{1,3}(?!\d)|共\s*\d+\s*件")),
+    ("email", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("colour", re.compile(r"(?<!\S)[\u4e00-\u9fff]{0,3}[黑白灰蓝绿红粉紫黄橙棕金银青](?:色)?(?!\S)")),
+    # a Chinese and a Latin name at the head of a title
+    ("brand", re.compile(r"^(?:【[^】]*】)?\s*[\u4e00-\u9fff]{2,4}\s+[A-Za-z]{3,}(?=\s)")),
     ("origin", re.compile(f"(?:{'|'.join(PROVINCES)})(?:省|市)?[\u4e00-\u9fff]{{0,4}}")),
 )
 _TAG = re.compile(r"[¥￥]\s*(\d[\d,]*(?:\.\d+)?)")
@@ -190,6 +195,8 @@ def only_one(item: Item, page: Contents) -> Finding | None:
     for name, pattern in _FORMS:
         if name in item.special:
             return _single(pattern, page)
+    if "unit" in item.special and (unit := unit_of(page)):
+        return Finding(f"单位：{unit}", page.page.lines[:1], 0.8)
     if "product" in item.special:
         return _product(page)
     place = re.search(

@@ -33,7 +33,10 @@ _INLINE_VALUE = re.compile(
 
 
 def labelled(lines: Sequence[Line]) -> list[Labelled]:
-    """Numbers of a chart with their labels: below the bar, beside the bar, or written in one run."""
+    """Numbers of a chart with their labels: below the bar, beside the bar, or written in one run.
+
+    A label whose number was not read has the text "": without it nothing can be said about the whole chart.
+    """
     numbers = [line for line in lines if _VALUE.match(line.text)]
     numbers = [line for line in numbers if line not in _axis(numbers)]
     for way in (_upright, _lying, _inline):
@@ -76,7 +79,7 @@ def _upright(numbers: Sequence[Line], lines: Sequence[Line]) -> list[Labelled]:
         above = [line for line in numbers if line.box.bottom <= row[0].box.top + 4]
         pairs = [(name, [n for n in above if _over(n, name, pitch)]) for name in row]
         if sum(len(found) == 1 for _, found in pairs) >= max(2, 0.6 * len(row)):
-            return [_label(name, found[0]) for name, found in pairs if len(found) == 1]
+            return [_label(name, found[0]) if len(found) == 1 else _unread(name) for name, found in pairs]
     return []
 
 
@@ -104,6 +107,10 @@ def _inline(_: Sequence[Line], lines: Sequence[Line]) -> list[Labelled]:
         if match and value is not None and len(match[1]) <= 12 and not _CODES & concepts(match[1]).keys():
             found.append(Labelled(match[1].strip(" :："), match[2], value, (line,)))
     return found
+
+
+def _unread(name: Line) -> Labelled:
+    return Labelled(name.text, "", Decimal(0), (name,))
 
 
 def _label(name: Line, value: Line) -> Labelled:

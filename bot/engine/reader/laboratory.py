@@ -89,8 +89,9 @@ def _parts(row: Sequence[Line]) -> list[list[Line]]:
     """A row cut before each name that follows a finished item."""
     parts: list[list[Line]] = [[]]
     for line in row:
-        done = any(is_reference(cell.text) for cell in parts[-1])
-        name = re.match(r"^[*★]?[\u4e00-\u9fff]{2,}", line.text) and not _WORD_RESULT.match(line.text)
+        words = sum(bool(_WORD_RESULT.match(cell.text)) for cell in parts[-1])
+        done = words >= 2 or any(is_reference(cell.text) for cell in parts[-1])
+        name = re.match(r"^[*★]?(?=.*[\u4e00-\u9fff])\w{2,}", line.text) and not _WORD_RESULT.match(line.text)
         if done and name and not _FLAG.match(line.text):
             parts.append([])
         parts[-1].append(line)

@@ -142,6 +142,7 @@ CONCEPTS = (
     _concept("reference", "any", "参考范围 参考区间 参考值 正常范围 正常值 参考"),
     _concept("result", "any", "检测结果 检验结果 测定结果 测定值 检测值 结果 数值"),
     _concept("reason", "reason", "失败原因 错误原因 原因 理由 错误信息 错误提示 错误描述 失败说明"),
+    _concept("email", "any", "电子邮箱 电子邮件 邮箱 邮件 email"),
     _concept("version", "code", "版本号 应用版本 当前版本 软件版本 系统版本"),
     _concept("device", "any", "设备名称 设备型号 机型 设备"),
     _concept("account", "any", "登录账号 账号 用户名 账户 账户名"),
@@ -205,6 +206,7 @@ def plain(text: str) -> str:
 
 
 _WORDS = sorted(((word.lower(), c.name) for c in CONCEPTS for word in c.words), key=lambda item: -len(item[0]))
+FIELD_WORDS = frozenset(word for word, _ in _WORDS)
 KINDS: dict[str, Kind] = {concept.name: concept.kind for concept in CONCEPTS}
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bot.engine.reader.lexicon import FIELD_WORDS
 from bot.engine.reader.page import Line
 
 
@@ -37,7 +38,7 @@ def _row_pairs(row: Sequence[Line]) -> list[Fact]:
     found: list[Fact] = []
     plain: list[Line] = []
     for line in cells:
-        inline = split_pairs(line.text)
+        inline = split_pairs(line.text) or _spoken_pairs(line.text)
         found += [Fact(key, value, (line,)) for key, value in inline]
         if not inline:
             plain.append(line)
@@ -49,6 +50,24 @@ def _row_pairs(row: Sequence[Line]) -> list[Fact]:
     elif len(plain) >= 2:
         found += _across(plain)
     return [fact for fact in found if fact.value]
+
+
+_AMOUNT = r"[¥￥]\s*\d[\d,]*(?:\.\d+)?|\d[\d,]*(?:\.\d+)?\s*元"
+_TAGGED = re.compile(rf"([\u4e00-\u9fff]{{2,6}})\s*({_AMOUNT})")
+
+
+def _spoken_pairs(text: str) -> list[tuple[str, str]]:
+    """Pairs without a colon whose key is a known word: `续航时间 40小时`, `到手价 ¥1,299  原价 ¥1,599`."""
+    words = text.split(maxsplit=1)
+    if len(words) == 2 and len(words[1]) <= 16 and words[0].lower() in FIELD_WORDS and not re.search(r"[，。]", text):
+        return [(words[0], words[1])]
+    tagged = [(_last_word(match[1]), match[2]) for match in _TAGGED.finditer(text)]
+    return [(key, value) for key, value in tagged if key] if len(text) <= 24 else []
+
+
+def _last_word(text: str) -> str:
+    """The known word that a run of characters ends with (`限时立减` is 立减), or empty."""
+    return next((text[at:] for at in range(len(text) - 1) if text[at:] in FIELD_WORDS), "")
 
 
 def _append_rest(found: list[Fact], plain: list[Line]) -> list[Fact]:

@@ -30,7 +30,7 @@ _SAME = (
     (r"租金|房租", "房租"),
     (r"开始|开工|动工|启动", "开始"),
 )
-_CLAUSE = re.compile(r"[^，,；;。！？!?]+[，,；;。！？!?]*")
+_CLAUSE = re.compile(r"(?:[^，,；;。！？!?]|(?<=\d),(?=\d{3}))+[，,；;。！？!?]*")
 _SENTENCE = re.compile(r"[^。！？!?；;]+[。！？!?；;]*(?:[”」）)])*")
 
 
@@ -102,6 +102,9 @@ def _covered(word: str, text: str) -> float:
 def literal(item: Item, passages: Sequence[Passage]) -> Hit | None:
     """The question's own words with a number where it asks for one: `押几付几` finds 押一付三."""
     clause = plain(re.sub(r"[?？。！!]|^.*(?:请问|图[里中上])", "", item.text))
+    who = re.search(r"([\u4e00-\u9fff]{2})(?:谁|哪位)$", clause)
+    if who:
+        return _person_behind(who[1], passages)
     words = re.split(r"几|多少", clause)
     if len(words) < 2 or min(len(words[0]), len("".join(words[1:]))) < 1:
         return None
@@ -111,6 +114,15 @@ def literal(item: Item, passages: Sequence[Passage]) -> Hit | None:
         match = pattern.search(plain(passage.text))
         if match:
             return Hit(match[0], passage.text, passage.lines, 1.0)
+    return None
+
+
+def _person_behind(words: str, passages: Sequence[Passage]) -> Hit | None:
+    """`交给谁` finds 交给班长."""
+    for passage in passages:
+        match = re.search(rf"{words}了?([\u4e00-\u9fff]{{2,4}}?)(?=[，。；！？\s]|$)", passage.text)
+        if match:
+            return Hit(match[1], passage.text, passage.lines, 0.9)
     return None
 
 
@@ -132,7 +144,8 @@ def _hits(item: Item, words: tuple[str, ...], passage: Passage) -> list[Hit]:
             score = 0.55 * part + 0.45 * whole + 0.02 + _bonus(item, clause, value)
             found.append(Hit(value, passage.text, passage.lines, score))
     if not found and item.kind in ("any", "name", "reason"):
-        found.append(Hit("", passage.text, passage.lines, 0.9 * whole))
+        heading = len(passage.text) <= 8 and not re.search(r"[。！!]$", passage.text)
+        found.append(Hit("", passage.text, passage.lines, (0.6 if heading else 0.9) * whole))
     return found
 
 

@@ -42,7 +42,7 @@ def _looks(page: Contents) -> str:
 
 def _fields(page: Contents) -> str:
     rows = [(f"{fact.context} {fact.key}".strip(), fact.value) for fact in page.facts if not fact.table]
-    rows += [(item.label, item.text) for item in page.labelled]
+    rows += [(item.label, item.text) for item in page.labelled if item.text]
     if not rows:
         return ""
     body = "\n".join(f"| {_cell(key)} | {_cell(value)} |" for key, value in dict.fromkeys(rows))

@@ -28,11 +28,23 @@ def find_tables(lines: Sequence[Sequence[Line]]) -> list[Table]:
     found: list[Table] = []
     start = 0
     while start < len(lines):
-        table, used = _table_at(lines, start)
-        if table is not None:
-            found.append(table)
-        start += used
+        tables = [_table_at(part, 0) for part in _side_by_side(lines[start:])]
+        found += [table for table, _ in tables if table is not None]
+        start += max(used for _, used in tables)
     return found
+
+
+def _side_by_side(lines: Sequence[Sequence[Line]]) -> list[Sequence[Sequence[Line]]]:
+    """Two tables beside each other repeat their header; each gets its half of the rows."""
+    header = lines[0]
+    half = len(header) // 2
+    names = [line.text for line in header]
+    if len(header) < 6 or names[:half] != names[half:]:
+        return [lines]
+    edge = header[half].box.left - header[half].box.height
+    left = [[line for line in row if line.box.left < edge] for row in lines]
+    right = [[line for line in row if line.box.left >= edge] for row in lines]
+    return [[row for row in part if row] for part in (left, right)]
 
 
 def _table_at(lines: Sequence[Sequence[Line]], start: int) -> tuple[Table | None, int]:
@@ -60,7 +72,7 @@ def _is_heading(text: str) -> bool:
 
 
 def _in_columns(header: Sequence[Line], row: Sequence[Line]) -> bool:
-    if len(row) < 2 or len(row) > len(header) + 1:
+    if len(row) < max(2, 0.6 * len(header)) or len(row) > len(header) + 1:
         return False
     if any(split_pairs(line.text) for line in row):
         return False

@@ -23,7 +23,7 @@ def speaker(question: Question, page: Contents) -> Finding | None:
     if not talk:
         return None
     title = _chat_title(page)
-    if title is not None and re.search(r"对方(?:叫|是谁|的名字)|[和跟]谁聊|聊天对象|谁的聊天", question.text):
+    if title is not None and re.search(r"群名|群聊?的?名|哪个群|什么群|对方(?:叫|是谁|的名字)|[和跟]谁聊|聊天对象|谁的聊天", question.text):
         return Finding(f"聊天标题：{title.text}", (title,), 0.8)
     who = re.search(r"(?:谁|哪个人|哪位)(?:说|提|问|回|负责|要)", question.text)
     if who:
