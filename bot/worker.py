@@ -33,7 +33,7 @@ _CLAIM_AT_ONCE = 256
 #: From so many webhooks waiting for their commit on, only _FLOOD_CLAIMS conversations a _FLOOD_PAUSE (seconds) are
 #: taken up: acknowledging is a tenth of the work of answering, and its deadline is the nearer one.
 _FLOOD = 16
-_FLOOD_CLAIMS = 8
+_FLOOD_CLAIMS = 4
 _FLOOD_PAUSE = 0.05
 #: An event of another process, or a lease that ran out, is noticed this often at the latest (seconds).
 _POLL = 2.0
