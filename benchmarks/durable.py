@@ -15,6 +15,7 @@ import os
 import platform
 import random
 import resource
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -46,6 +47,8 @@ SUITES: dict[str, Suite] = {
 def main() -> int:
     """The command line."""
     options = _options()
+    # So that a benchmark that is stopped stops its servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     pin(CLIENT_CORES)
     _more_open_files()
     print(f"seed {options.seed}\n", flush=True)

@@ -55,15 +55,16 @@ class Point:
 
 def peers(nonebot: str | None) -> list[Peer]:
     """Who takes part, in the order of their turns."""
+    def bare(folder: Path, _: Addresses) -> Process:
+        return Process([sys.executable, str(HERE / "bare.py")], folder)
+
+    def ours(handler: str) -> Callable[[Path, Addresses], Process]:
+        return lambda folder, fakes: kantu(folder, handler=handler, model=fakes.model, platform=fakes.platform)
+
     chosen = [
-        Peer(_BARE, lambda folder, _: Process([sys.executable, str(HERE / "bare.py")], folder), event_request),
-        Peer("Kantu, noop", lambda folder, f: kantu(folder, handler="noop", platform=f.platform), event_request, True),
-        Peer(
-            "Kantu, model",
-            lambda folder, f: kantu(folder, handler="model", model=f.model, platform=f.platform),
-            event_request,
-            True,
-        ),
+        Peer(_BARE, bare, event_request),
+        Peer("Kantu, noop", ours("noop"), event_request, True),
+        Peer("Kantu, model", ours("model"), event_request, True),
     ]
     if nonebot:
         command = [nonebot, str(HERE / "nonebot_peer.py")]

@@ -90,13 +90,14 @@ def event_from_dict(data: Mapping[str, Any]) -> Event:
     conversation = Conversation(**data["conversation"])
     if "message" not in data:
         return ScheduledEvent(data["id"], conversation, data["name"], data["timestamp"])
-    read = {
+    read: dict[str, Any] = {
+        **data,
         "conversation": conversation,
         "sender": Sender(**data["sender"]),
         "message": Message.from_dict(data["message"]),
         "mentions": tuple(Mention(**mention) for mention in data["mentions"]),
     }
-    return MessageEvent(**{**data, **read})
+    return MessageEvent(**read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,4 +147,5 @@ class Delivery:
     def from_dict(data: Mapping[str, Any]) -> Delivery:
         """Read back from JSON, where every value is an object of its fields. Raises KeyError or TypeError."""
         parts = Message.from_dict({"role": "assistant", "parts": data["parts"]}).parts
-        return Delivery(**{**data, "conversation": Conversation(**data["conversation"]), "parts": parts})
+        read: dict[str, Any] = {**data, "conversation": Conversation(**data["conversation"]), "parts": parts}
+        return Delivery(**read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import pytest
@@ -253,3 +254,12 @@ def test_the_report_holds_only_what_stands_there() -> None:
 def test_markdown_in_a_picture_stays_text() -> None:
     page = Page(600, 100, (line("[点我](http://evil) | <b>", 10, 10),))
     assert "\\[点我\\]" in write([Numbered(1, page)])
+
+
+@pytest.mark.parametrize(
+    "question", ["缺" * 20_000, "图1" * 5_000, "第" * 9_000 + "题", "1+" * 9_000 + "=", "（" * 9_000]
+)
+def test_an_endless_question_ends(question: str) -> None:
+    started = time.perf_counter()
+    reply(question, CHAT, HOMEWORK)
+    assert time.perf_counter() - started < 2

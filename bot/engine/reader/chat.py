@@ -34,7 +34,13 @@ def find_chat(page: Page) -> list[Utterance]:
     found = blocks([line for line in page.lines if not _is_avatar(line, page)])
     found = [block for block in found if not _STAMP.match(block.text.strip())]
     left, right = _edges(found, page)
-    if min(left, right) < 1 or left + right < 4 or page.width > 1.2 * page.height or _share_rows(found, page):
+    names = sum(_is_name(block, found, page) for block in found)
+    if (
+        min(left, right) < (1 if names >= 2 else 2)
+        or left + right < 4
+        or page.width > 1.2 * page.height
+        or _share_rows(found, page)
+    ):
         return []
     return _utterances([block for block in found if _side(block, page)], page)
 
@@ -81,14 +87,16 @@ def _utterances(found: Sequence[Block], page: Page) -> list[Utterance]:
 
 
 def _is_name(block: Block, found: Sequence[Block], page: Page) -> bool:
-    """Short small text right above a larger bubble of the same side."""
+    """Short text that sits close on the bubble below and clear of what is above."""
     if len(block.text) > 10 or len(block.lines) != 1 or re.search(r"[，。！？!?\d]", block.text):
         return False
     below = [b for b in found if b.box.top >= block.box.bottom - 4 and _side(b, page) == _side(block, page)]
+    above = [b.box.bottom for b in found if b.box.bottom <= block.box.top + 4]
     if not below:
         return False
-    height = block.box.height
-    return below[0].box.top - block.box.bottom < 1.6 * height and below[0].lines[0].box.height > 1.12 * height
+    gap = below[0].box.top - block.box.bottom
+    clear = block.box.top - max(above, default=0)
+    return gap < 0.8 * block.box.height and clear > 1.5 * max(gap, 1) and clear > 0.8 * block.box.height
 
 
 def passages(chat: Sequence[Utterance]) -> list[Passage]:

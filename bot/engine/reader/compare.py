@@ -94,9 +94,10 @@ def _column(table: Table, column: int) -> list[Labelled]:
 
 def compare(question: str, contents: Contents) -> Answer | None:
     """Answer a question that compares, counts or looks up labelled numbers; None when it is no such question."""
+    count = None if contents.labelled else _row_count(question, contents)
+    if count is not None:
+        return count
     values, unit = series(question, contents)
-    if len(values) < 2 and not contents.labelled:
-        return _row_count(question, contents)
     return relate(question, values, unit, plain_lookup=bool(contents.labelled))
 
 
@@ -112,6 +113,8 @@ def _row_count(question: str, contents: Contents) -> Answer | None:
 
 def relate(question: str, values: list[Labelled], unit: str = "", *, plain_lookup: bool = False) -> Answer | None:
     """The same for numbers that are known already. plain_lookup: also answer `东湖店是多少`."""
+    if not values:
+        return None
     named = _named(question, values)
     if len(named) >= 2 and "倍" not in question and (_GAP.search(question) or re.search(r"谁|哪|更|还是", question)):
         return _gap(named[0], named[1], unit)

@@ -34,7 +34,7 @@ _CHUNK = 80
 class ReaderEngine(Engine):
     """OCR and rules. Usage counts characters: of the question and the text read, and of the answer.
 
-    A page read before is counted as cached_tokens.
+    A page read before is counted as cached_tokens. Sampling is ignored: there is nothing to sample.
     """
 
     name = "reader"

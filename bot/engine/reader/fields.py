@@ -76,6 +76,10 @@ def _about_a_part(item: Item, fact: Fact, page: Contents) -> bool:
     """`鞋底是什么颜色` is not settled by the colour of the goods when no text speaks of soles."""
     if not concepts(fact.key).keys() & {"colour", "material"} or plain(fact.key) in plain(item.text[:2]):
         return False
+    return _names_a_part(item, page)
+
+
+def _names_a_part(item: Item, page: Contents) -> bool:
     text = plain(page.page.text)
     words = [plain(w) for w in item.runs if len(w) >= 2 and not concepts(w) and w not in _WHOLE]
     return bool(words) and not any(word[at : at + 2] in text for word in words for at in range(len(word) - 1))
@@ -143,7 +147,7 @@ _FORMS = (
     ("email", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
     ("colour", re.compile(r"(?<!\S)[\u4e00-\u9fff]{0,3}[黑白灰蓝绿红粉紫黄橙棕金银青](?:色)?(?!\S)")),
     # a Chinese and a Latin name at the head of a title
-    ("brand", re.compile(r"^(?:【[^】]*】)?\s*[\u4e00-\u9fff]{2,4}\s+[A-Za-z]{3,}(?=\s)")),
+    ("brand", re.compile(r"(?:^|(?<=】))[\u4e00-\u9fff]{2,4}\s+[A-Za-z]{3,}(?=\s)")),
     ("origin", re.compile(f"(?:{'|'.join(PROVINCES)})(?:省|市)?[\u4e00-\u9fff]{{0,4}}")),
 )
 _TAG = re.compile(r"[¥￥]\s*(\d[\d,]*(?:\.\d+)?)")
@@ -193,7 +197,7 @@ def only_one(item: Item, page: Contents) -> Finding | None:
     if "score" in item.special:
         return None if "扣" in item.text else _score_mark(page)
     for name, pattern in _FORMS:
-        if name in item.special:
+        if name in item.special and not (name == "colour" and _names_a_part(item, page)):
             return _single(pattern, page)
     if "unit" in item.special and (unit := unit_of(page)):
         return Finding(f"单位：{unit}", page.page.lines[:1], 0.8)
@@ -203,7 +207,7 @@ def only_one(item: Item, page: Contents) -> Finding | None:
         r"(?:哪[家所个]|什么)(医院|学校|公司|银行|酒店|超市|小区|社区|大学|中学|小学|诊所|餐厅|饭店|店)", item.text
     )
     if place:
-        return _single(re.compile(rf"[\u4e00-\u9fff]{{2,}}{place[1]}"), page)
+        return _largest(re.compile(rf"[\u4e00-\u9fff]{{2,}}{place[1]}"), page)
     if re.search(r"日期|哪天|几号", item.text) and item.special <= {"time"} and not page.talk:
         return _single(_DATE, page)
     if item.kind == "name" and item.special <= {"patient"}:
@@ -223,14 +227,20 @@ def only_one(item: Item, page: Contents) -> Finding | None:
 
 def _single(pattern: re.Pattern[str], page: Contents) -> Finding | None:
     """What is written in a form of its own and stands on the page with one value only."""
-    hits: dict[str, Line] = {}
-    for line in page.page.lines:
-        for match in pattern.finditer(line.text):
-            hits.setdefault(plain(match[0]), line)
+    hits = {
+        plain(match[0]): (match[0].strip(), line) for line in page.page.lines for match in pattern.finditer(line.text)
+    }
     if len(hits) != 1:
         return None
-    text, line = next(iter(hits.items()))
-    return Finding(text if text == plain(line.text) else f"{text}（原文：「{line.text}」）", (line,), 0.6)
+    text, line = next(iter(hits.values()))
+    return Finding(text if text == line.text else f"{text}（原文：「{line.text}」）", (line,), 0.6)
+
+
+def _largest(pattern: re.Pattern[str], page: Contents) -> Finding | None:
+    """A house's own name is set larger than others."""
+    hits = [line for line in page.page.lines if pattern.fullmatch(line.text.strip("（）()"))]
+    line = max(hits, key=lambda one: one.box.height, default=None)
+    return _single(pattern, page) if line is None else Finding(line.text, (line,), 0.7)
 
 
 def _product(page: Contents) -> Finding | None:

@@ -95,7 +95,9 @@ def _lying(numbers: Sequence[Line], lines: Sequence[Line]) -> list[Labelled]:
         names = [line for line in row if not _VALUE.match(line.text)]
         if len(values) == 1 and len(names) == 1 and names[0].box.left < values[0].box.left:
             found.append(_label(names[0], values[0]))
-    return found
+    ends = [one.lines[1].box.right for one in found]
+    # a column of amounts set flush right is a form, not bars of different length
+    return [] if not ends or max(ends) - min(ends) < found[0].lines[1].box.height else found
 
 
 def _inline(_: Sequence[Line], lines: Sequence[Line]) -> list[Labelled]:

@@ -13,7 +13,9 @@ from bot.engine.reader.page import Box, Line
 
 _ENDS = re.compile(r"[。！？!?；;：:…]$")
 #: begins something new: a numbered item, a bullet, `key：`
-_NEW = re.compile(r"^\s*(?:[（(]?\d{1,2}[、.．)）](?!\d)|[一二三四五六七八九十]+、|[·•●■◆*-])|^[^，。：:]{1,8}[：:]|^[^\s，。]{2,6}\s+[^\s，。]{1,14}$")
+_NEW = re.compile(
+    r"^\s*(?:[（(]?\d{1,2}[、.．)）](?!\d)|[一二三四五六七八九十]+、|[·•●■◆*-])|^[^，。：:]{1,8}[：:]|^[^\s，。]{2,6}\s+[^\s，。]{1,14}$"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,11 @@ def advice(question: Question, page: Contents) -> Finding | None:
         r"怎么办|怎么解决|如何解决|怎么处理|如何处理|有什么建议|建议怎么|该怎么做|应该做什么", question.text
     ):
         return None
-    found = [block for block in page.blocks if re.search(r"请|建议|尝试|可以|联系|稍后|重试|刷新", block.text) and len(block.text) >= 6]
+    found = [
+        block
+        for block in page.blocks
+        if re.search(r"请|建议|尝试|可以|联系|稍后|重试|刷新", block.text) and len(block.text) >= 6
+    ]
     text = "\n".join(f"原文：「{block.text}」" for block in found[:3])
     return Finding(text, tuple(line for block in found[:3] for line in block.lines), 0.8) if found else None
 

@@ -204,6 +204,8 @@ def _is_part(item: Item, clause: str, match: re.Match[str]) -> bool:
     """A number inside a date or a clock time is no number of its own."""
     if item.kind not in ("number", "amount"):
         return False
+    if match.start() == 0 and clause[match.end() :][:1] in (".", "、", "．", ")", "）"):
+        return True  # the number of a list item
     if item.kind == "amount" and re.match(
         r"\s*(?:单元|楼|号|层|室|箱|人|个|次|天|月|年|条|件|部|%)", clause[match.end() :]
     ):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from bot.engine.reader.lexicon import KINDS, Kind, concepts, plain
 from bot.engine.reader.values import measure
 
+#: characters of a question that are looked at; more is no question about a field
+LONGEST = 200
 _HAN = {han: value for value, han in enumerate("一二三四五六七八九十", start=1)} | {"两": 2}
 
 #: what carries no content; longer phrases first, single particles last
@@ -72,7 +74,7 @@ class Question:
 
 def ask(text: str, count: int = 1, keep: Sequence[str] = ()) -> Question:
     """Understand a question about `count` pictures. keep: texts of the pages, not to be cut at 和 or 与."""
-    folded = unicodedata.normalize("NFKC", text).strip()
+    folded = unicodedata.normalize("NFKC", text[:LONGEST]).strip()
     pictures, rest = _pictures(folded, count)
     parts = [part for piece in re.split(r"[,，;；?？。!！\n]+", rest) for part in _split(piece, keep)]
     items = tuple(_item(part, rest) for part in parts if part.strip())

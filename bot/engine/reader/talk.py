@@ -23,7 +23,9 @@ def speaker(question: Question, page: Contents) -> Finding | None:
     if not talk:
         return None
     title = _chat_title(page)
-    if title is not None and re.search(r"群名|群聊?的?名|哪个群|什么群|对方(?:叫|是谁|的名字)|[和跟]谁聊|聊天对象|谁的聊天", question.text):
+    if title is not None and re.search(
+        r"群名|群聊?的?名|哪个群|什么群|对方(?:叫|是谁|的名字)|[和跟]谁聊|聊天对象|谁的聊天", question.text
+    ):
         return Finding(f"聊天标题：{title.text}", (title,), 0.8)
     who = re.search(r"(?:谁|哪个人|哪位)(?:说|提|问|回|负责|要)", question.text)
     if who:
@@ -62,6 +64,8 @@ def _by(name: str, talk: Sequence[Utterance], title: str) -> list[Utterance]:
 
 def _who(question: Question, talk: Sequence[Utterance]) -> Finding | None:
     words = tuple(fold(run) for item in question.items for run in item.runs)
+    if re.search(r"谁(?:提)?问", question.text):
+        talk = [one for one in talk if re.search(r"[?？]\s*$|[吗呢]$", one.text)] or talk
     best = max(talk, key=lambda one: coverage(words, fold(one.text)))
     if coverage(words, fold(best.text)) < 0.5:
         return None
