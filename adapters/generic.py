@@ -46,6 +46,7 @@ INLINE = "inline:"
 LAST_SECOND = 253_402_300_799
 """The end of the year 9999: more means that somebody counts in milliseconds."""
 
+CHAT_TYPES = ("private", "group")
 TRY_AGAIN = frozenset({408, 425, 429})
 
 
@@ -156,20 +157,20 @@ class Adapter(BaseAdapter):
     def _received(self, data: Any, sent_at: int, key: str) -> Received:
         """`key`: the id of the delivery; empty: the message's own ids name the event."""
         inline: dict[str, bytes] = {}
-        chat_id = payload.identifier(data, "conversation", "id")
-        where = Conversation(self.name, self._account_id, chat_id, _chat_type(data))
-        mentions = tuple(map(_mention, payload.optional_items(data, "message", "mentions")))
-        message_id = payload.identifier(data, "message", "id")
+        message = payload.fields(data, "message")
+        where = _conversation(self.name, self._account_id, payload.fields(data, "conversation"))
+        mentions = tuple(map(_mention, payload.optional_items(message, "mentions")))
+        message_id = payload.identifier(message, "id")
         event = MessageEvent(
             id=key or f"{where.key}/{message_id}",
             conversation=where,
-            sender=Sender(payload.identifier(data, "sender", "id"), payload.optional_text(data, "sender", "name")),
-            message=_message(data, inline),
+            sender=_sender(payload.fields(data, "sender")),
+            message=_message(message, inline),
             timestamp=sent_at,
             to_me=where.chat_type == "private" or any(mention.is_bot for mention in mentions),
             message_id=message_id,
             dedup_message=self._scheme == "github",
-            reply_to=payload.optional_identifier(data, "message", "reply_to"),
+            reply_to=payload.optional_identifier(message, "reply_to"),
             mentions=mentions,
         )
         return Received((event,), ACCEPTED, inline=inline, raw=data)
@@ -221,14 +222,15 @@ def _sent_at(data: Any) -> int:
     return payload.integer(data, "sent_at", least=0, most=LAST_SECOND)
 
 
-def _chat_type(data: Any) -> ChatType:
-    match payload.text(data, "conversation", "type"):
-        case "private":
-            return "private"
-        case "group":
-            return "group"
-        case _:
-            raise payload.malformed("conversation.type must be 'private' or 'group'")
+def _conversation(platform: str, account_id: str, data: Any) -> Conversation:
+    chat_type = payload.text(data, "type")
+    if chat_type not in CHAT_TYPES:
+        raise payload.malformed("conversation.type must be 'private' or 'group'")
+    return Conversation(platform, account_id, payload.identifier(data, "id"), chat_type)
+
+
+def _sender(data: Any) -> Sender:
+    return Sender(payload.identifier(data, "id"), payload.optional_text(data, "name"))
 
 
 def _mention(item: Any) -> Mention:
@@ -237,9 +239,9 @@ def _mention(item: Any) -> Mention:
 
 def _message(data: Any, inline: dict[str, bytes]) -> Message:
     """The quoted message first, as a chat shows it, then the text, then the pictures."""
-    quoted = payload.optional_fields(data, "message", "quoted")
+    quoted = payload.optional_fields(data, "quoted")
     quote: list[Part] = [] if quoted is None else [Quote(user(*_said(quoted, inline)), _quoted_sender(quoted))]
-    return user(*quote, *_said(data["message"], inline))
+    return user(*quote, *_said(data, inline))
 
 
 def _said(data: Any, inline: dict[str, bytes]) -> list[Part]:

@@ -55,6 +55,7 @@ class Point:
 
 def peers(nonebot: str | None) -> list[Peer]:
     """Who takes part, in the order of their turns."""
+
     def bare(folder: Path, _: Addresses) -> Process:
         return Process([sys.executable, str(HERE / "bare.py")], folder)
 
@@ -163,8 +164,8 @@ def _ratios(measured: list[Point], bare: list[Point]) -> tuple[str, str]:
     rate = statistics.median(one.rate / limit.rate for one, limit in zip(measured, bare, strict=True))
     p99 = statistics.median(one.p99 / limit.p99 for one, limit in zip(measured, bare, strict=True))
     return (
-        f"{rate:.2f} {'✓' if rate >= _LEAST_RATE else '✗ missed'}",
-        f"{p99:.2f} {'✓' if p99 <= _MOST_P99 else '✗ missed'}",
+        f"{rate:.2f} {'✓' if round(rate, 2) >= _LEAST_RATE else '✗ missed'}",
+        f"{p99:.2f} {'✓' if round(p99, 2) <= _MOST_P99 else '✗ missed'}",
     )
 
 

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import time
+from typing import Any
 
 from harness_profile import KEY
 
@@ -21,7 +22,7 @@ def event_request(marker: str, chat: str, *, group: bool = False, key: bytes = K
 
     group: sent to a group without naming the bot, so that nobody answers it.
     """
-    data = {
+    data: dict[str, Any] = {
         "conversation": {"id": chat, "type": "group" if group else "private"},
         "sender": {"id": chat},
         "message": {"id": marker, "text": f"{marker} 这张单子上写了什么？", "images": []},

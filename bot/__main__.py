@@ -171,7 +171,9 @@ async def _dead_letters(retry: str | None, config: Config) -> int:
     try:
         if retry is None:
             for letter in await store.dead_letters():
-                print(f"{letter.kind}/{letter.id}\t{letter.state}\t{letter.attempts}\t{letter.lane}\t{letter.error}")
+                print(
+                    f"{letter.kind}/{letter.id}\t{letter.state}\t{letter.attempts}\t{letter.key}\t{letter.lane}\t{letter.error}"
+                )
             return 0
         kind, _, number = retry.partition("/")
         if kind in ("event", "delivery") and number.isdecimal() and await store.retry_dead(kind, int(number)):

@@ -171,6 +171,7 @@ class Service:
         """Listen and work. Raises OSError when the port is taken."""
         self.port = await self._server.start()
         self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._sweep_forever())]
+        self._tasks.append(asyncio.create_task(self._core.engines.start()))
         for adapter in self._adapters.values():
             self._tasks.append(asyncio.create_task(adapter.run(self._accept)))
 

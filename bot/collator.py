@@ -26,6 +26,11 @@ class Turn:
         return tuple(one.seq for one in self.queued)
 
     @property
+    def received_at(self) -> float:
+        """When the first of them was accepted (seconds)."""
+        return self.queued[0].received_at
+
+    @property
     def attempts(self) -> int:
         """Failed tries so far."""
         return max(one.attempts for one in self.queued)

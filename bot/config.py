@@ -81,13 +81,15 @@ class StoreConfig(Section, frozen=True):
 class WorkerConfig(Section, frozen=True):
     """concurrency: conversations answered at once. attempts: tries before a job or delivery is dead.
 
+    give_up_after: seconds; tries that found the model being left alone do not count, but not for longer than this.
     retry_base and retry_max: seconds of backoff. lease: seconds a claimed conversation is held without renewal.
     collect_pictures: seconds a picture without text waits for its question. resend_unknown: send a doubtful
-    delivery again even where the platform cannot tell the copies apart.
+    delivery again even where the platform cannot tell the copies apart. history_turns: earlier turns sent along.
     """
 
     concurrency: Count = 2000
     attempts: Count = 6
+    give_up_after: Positive = 3600.0
     retry_base: Positive = 2.0
     retry_max: Positive = 300.0
     lease: Positive = 30.0

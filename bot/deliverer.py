@@ -121,6 +121,9 @@ class Deliverer:
 
 
 def backoff(config: WorkerConfig, clock: Clock, attempts: int, asked: float | None = None) -> float:
-    """Seconds before try number `attempts` + 2: doubled each time, jittered, never under what the server asked for."""
+    """Seconds before try number `attempts` + 2: doubled each time, jittered, on top of what the server asked for.
+
+    On top: all who were told the same time must not come back at the same moment.
+    """
     grown = min(config.retry_max, config.retry_base * 2**attempts)
-    return max(clock.jitter(grown), asked or 0.0)
+    return (asked or 0.0) + clock.jitter(grown)

@@ -70,11 +70,16 @@ class EngineError(KantuError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot answer now. `retry_after`: seconds the server asked for, or None."""
+    """The engine cannot answer now.
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    retry_after: seconds the server asked for, or None. asked: False when nothing was sent, because the engine is
+    being left alone after failures: such a try does not count.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, asked: bool = True) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.asked = asked
 
 
 class ContextTooLong(EngineError):

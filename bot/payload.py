@@ -69,7 +69,8 @@ def utterance(data: Any, *path: str) -> str:
 def identifier(data: Any, *path: str) -> str:
     """A text that names something: neither empty nor longer than a database index holds (512 bytes)."""
     value = text(data, *path)
-    if not 0 < len(value.encode()) <= MAX_IDENTIFIER_BYTES:
+    size = len(value) if value.isascii() else len(value.encode())
+    if not 0 < size <= MAX_IDENTIFIER_BYTES:
         raise _wrong(path, "an id of 1 to 512 bytes")
     return value
 
@@ -86,7 +87,8 @@ def optional_text(data: Any, *path: str) -> str:
 
 def optional_identifier(data: Any, *path: str) -> str:
     """An identifier, or "" when it is absent, null or empty."""
-    return identifier(data, *path) if optional_text(data, *path) else ""
+    value = _optional(data, path)
+    return "" if value is None or value == "" else identifier(data, *path)
 
 
 def integer(data: Any, *path: str, least: int, most: int) -> int:
@@ -152,13 +154,12 @@ def _required(data: Any, path: tuple[str, ...]) -> Any:
 
 
 def _optional(data: Any, path: tuple[str, ...]) -> Any:
-    *parents, name = path
-    for parent in (*parents, name):
+    for name in path:
         if data is None:
             return None
         if type(data) is not dict:
             raise _wrong(path, "inside an object")
-        data = cast("dict[str, Any]", data).get(parent)
+        data = cast("dict[str, Any]", data).get(name)
     return data
 
 

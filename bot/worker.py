@@ -30,9 +30,8 @@ _TOO_LONG = "这个问题连同图片和上文太长了，模型装不下。请�
 _REFUSED = "模型拒绝了这个请求，请换个问法；如果一直这样，请联系管理员检查模型配置。"
 _DEAD = "抱歉，这条消息多次尝试后仍没能回答，已转给管理员。请稍后再发一次。"
 _CLAIM_AT_ONCE = 256
-#: From so many webhooks waiting for their commit on, only _FLOOD_CLAIMS conversations a _FLOOD_PAUSE (seconds) are
-#: taken up: acknowledging is a tenth of the work of answering, and its deadline is the nearer one.
-_FLOOD = 16
+#: While webhooks flood in, only so many conversations are taken up a _FLOOD_PAUSE (seconds): acknowledging is a
+#: tenth of the work of answering, and its deadline is the nearer one.
 _FLOOD_CLAIMS = 4
 _FLOOD_PAUSE = 0.05
 #: An event of another process, or a lease that ran out, is noticed this often at the latest (seconds).
@@ -93,10 +92,10 @@ class Worker:
         return len(self._running)
 
     async def _claim(self) -> int:
+        self._store.wake.clear()
         free = min(self._config.concurrency - len(self._running), await self._share())
         if free <= 0:
             return 0
-        self._store.wake.clear()
         horizon = max(2 * self._config.lease, 4 * self._config.retry_max)
         claims = await self._store.claim(free, self._config.lease, horizon)
         for claim in claims:
@@ -107,7 +106,7 @@ class Worker:
 
     async def _share(self) -> int:
         """How many conversations to claim now: few while many webhooks wait, since platforms wait only seconds."""
-        if self._store.accepting < _FLOOD:
+        if not self._store.flooded:
             return _CLAIM_AT_ONCE
         await asyncio.sleep(_FLOOD_PAUSE)
         return _FLOOD_CLAIMS
@@ -175,6 +174,9 @@ class Worker:
             event, images, missing = await self._intake.fetch(turn.event, self._adapters)
             reply = await self._reply(event, missing)
         except EngineUnavailable as error:
+            if not error.asked and self._clock.now() - turn.received_at < self._config.give_up_after:
+                # The engine is being left alone: that is not this message's fault, and no try of it.
+                return Later(backoff(self._config, self._clock, 0, error.retry_after))
             return await self._again(claim, turn, str(error), error.retry_after)
         except ContextTooLong:
             reply = Reply((Text(_TOO_LONG),))

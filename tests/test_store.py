@@ -119,6 +119,17 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_fenced(store: S
     assert await store.history(message_event(1).session, 5) == [user("问题 1"), assistant("好的")]
 
 
+async def test_a_late_renewal_does_not_hold_a_lane_that_was_let_go(store: Store) -> None:
+    await store.accept([message_event(1), message_event(2)])
+    (claim,) = await store.claim(1, 30)
+    await asyncio.gather(store.release(claim), store.renew([claim], 30))
+    (claim,) = await store.claim(1, 30)
+    await store.complete(claim, TurnRecord(tuple(one.seq for one in claim.events)))
+    await store.accept([message_event(3)])
+    await store.renew([claim], 30)
+    assert len(await store.claim(1, 30)) == 1
+
+
 async def test_one_lost_lease_harms_no_neighbour_in_the_same_commit(store: Store, clock: FakeClock) -> None:
     await store.accept([message_event(1, chat="a"), message_event(2, chat="b")])
     old = await store.claim(2, 30)

@@ -188,6 +188,36 @@ async def test_a_handler_that_breaks_is_tried_again_and_then_dead(bench: Bench, 
     assert bench.texts[0].startswith("答问题 1")
 
 
+async def test_waiting_for_a_model_that_is_left_alone_is_no_try(bench: Bench, wait_until: Wait) -> None:
+    bench.engine.errors = [EngineUnavailable("away", asked=False) for _ in range(20)]
+    await bench.store.accept([message_event(1)])
+    await wait_until(lambda: len(bench.texts) == 1)
+    assert bench.texts[0].startswith("答问题 1")
+
+
+async def test_at_full_concurrency_the_worker_sleeps(
+    real_store: Store, media: MediaStore, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(real_store, media, Clock(), concurrency=1)
+    bench.engine.gate = asyncio.Event()
+    await real_store.accept([message_event(n, chat=f"c{n}") for n in range(3)])
+    await wait_until(lambda: len(bench.engine.requests) == 1)
+    looked = 0
+    claim = bench.worker._claim
+
+    async def counted() -> int:
+        nonlocal looked
+        looked += 1
+        return await claim()
+
+    monkeypatch.setattr(bench.worker, "_claim", counted)
+    await asyncio.sleep(0.1)
+    assert looked < 5
+    bench.engine.gate.set()
+    await wait_until(lambda: len(bench.texts) == 3)
+    await bench.stop()
+
+
 async def test_what_is_not_for_the_bot_is_ended_in_silence(bench: Bench, wait_until: Wait) -> None:
     await bench.store.accept([message_event(1, chat_type="group", to_me=False), message_event(2, chat="other")])
     await bench.store.accept([ScheduledEvent("d@1", message_event(1).conversation, "d", 1)])

@@ -104,6 +104,10 @@ class Engine(ABC):
         """The whole answer at once."""
         return await collect(self.stream(request))
 
+    async def start(self) -> None:
+        """Load what the first request would otherwise wait for; called once the service listens."""
+        return
+
     async def check(self) -> str:
         """One line for `kantu doctor`. Raises EngineError when the engine cannot answer."""
         return "ok"

@@ -9,6 +9,9 @@ from bot.clock import Clock
 from bot.config import BreakerConfig
 from bot.errors import EngineError, EngineUnavailable
 
+#: About how long a probe takes (seconds): those who come meanwhile look again after it.
+_PROBE_TAKES = 1.5
+
 
 class Breaker:
     """Opens after `failures` in a row, lets one probe through after `pause` seconds, closes on success.
@@ -32,7 +35,8 @@ class Breaker:
     def watch(self) -> Generator[None]:
         """Around one request. Raises EngineUnavailable while open, with the seconds left as retry_after."""
         if self.open:
-            raise EngineUnavailable("left alone after repeated failures", retry_after=self._remaining())
+            message = "left alone after repeated failures"
+            raise EngineUnavailable(message, retry_after=self._remaining(), asked=False)
         probe = self._probing = self._opened is not None
         try:
             yield
@@ -51,8 +55,10 @@ class Breaker:
     def _remaining(self) -> float:
         if self._opened is None:
             return 0.0
-        left = self._opened + self._config.pause - self._clock.monotonic()
-        return self._config.pause if self._probing else max(0.0, left)
+        if self._probing:
+            # Its answer is a moment away, and then the pause is over or begins anew.
+            return self._clock.jitter(_PROBE_TAKES)
+        return max(0.0, self._opened + self._config.pause - self._clock.monotonic())
 
     def _failed(self, probe: bool) -> None:
         self._failures += 1

@@ -89,6 +89,11 @@ class EngineChain:
                 return Answer(completion, engine.name, self._note(model, engine, errors) if errors else "")
         raise _verdict(errors)
 
+    async def start(self) -> None:
+        """Load what the first request would otherwise wait for."""
+        for engine in self.engines:
+            await engine.start()
+
     async def close(self) -> None:
         """Close every engine once, the rest too when one fails."""
         async with AsyncExitStack() as stack:
@@ -180,7 +185,8 @@ def _verdict(errors: list[EngineError]) -> EngineError:
     if not away:
         return errors[0]
     waits = [error.retry_after for error in away if error.retry_after is not None]
-    return EngineUnavailable("; ".join(map(str, errors)), retry_after=min(waits, default=None))
+    asked = any(error.asked for error in away)
+    return EngineUnavailable("; ".join(map(str, errors)), retry_after=min(waits, default=None), asked=asked)
 
 
 def _distinct(*engines: Engine | None) -> tuple[Engine, ...]:

@@ -110,6 +110,10 @@ class OpenAIEngine(Engine):
                 await self._pause(attempt, error)
                 attempt += 1
 
+    async def start(self) -> None:
+        """Import the client now: the first question would wait 0.6 s longer for it."""
+        await self._server.connect()
+
     async def check(self) -> str:
         """Ask for one token. Raises EngineError; for an unknown model it names the nearest that the server has."""
         started = self._clock.monotonic()

@@ -91,7 +91,7 @@ class Server:
 
     async def models(self) -> list[str]:
         """Names of the models the server says it has; empty where it does not say. Raises EngineError."""
-        client = await self._connected()
+        client = await self.connect()
         with self.failures():
             data = await client.get("/models", cast_to=bytes)
             listed = msgspec.json.decode(data, type=_Models)
@@ -142,7 +142,7 @@ class Server:
 
     async def _adapted(self, body: bytes, send: Callable[[AsyncOpenAI, bytes], Awaitable[T]]) -> T:
         """Send; where the server refuses an optional field, send without it and remember."""
-        client = await self._connected()
+        client = await self.connect()
         left_out: set[str] = set()
         while True:
             try:
@@ -166,7 +166,8 @@ class Server:
         left_out = {name for name in optional if name in words} or set(optional)
         return msgspec.json.encode({name: fields[name] for name in fields if name not in left_out}), left_out
 
-    async def _connected(self) -> AsyncOpenAI:
+    async def connect(self) -> AsyncOpenAI:
+        """The client, made when first needed. Raises EngineUnavailable once closed."""
         if self._closed:  # a retry must not open what nobody would close
             raise self.unavailable("closed")
         if self._client is None:

@@ -11,11 +11,15 @@ from bot.store.schema import delivery, event
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """kind: `event` or `delivery`; state: `dead` or `unknown` (sent or not: nobody knows); at: seconds."""
+    """kind: `event` or `delivery`; state: `dead` or `unknown` (sent or not: nobody knows); at: seconds.
+
+    key: the event's de-duplication key, or the delivery's key.
+    """
 
     kind: str
     id: int
     state: str
+    key: str
     lane: str
     attempts: int
     error: str
@@ -25,7 +29,15 @@ class DeadLetter:
 def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
     """Newest first."""
     events = (
-        select(event.c.seq, event.c.state, event.c.lane, event.c.attempts, event.c.error, event.c.finished_at)
+        select(
+            event.c.seq,
+            event.c.state,
+            event.c.event_key,
+            event.c.lane,
+            event.c.attempts,
+            event.c.error,
+            event.c.finished_at,
+        )
         .where(text("state = 'dead'"))
         .order_by(event.c.seq.desc())
         .limit(limit)
@@ -34,6 +46,7 @@ def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
         select(
             delivery.c.id,
             delivery.c.state,
+            delivery.c.key,
             delivery.c.lane,
             delivery.c.attempts,
             delivery.c.error,
@@ -44,9 +57,9 @@ def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
         .limit(limit)
     )
     found = [
-        DeadLetter(kind, id, state, key, attempts, error or "", at or 0.0)
+        DeadLetter(kind, id, state, key, lane, attempts, error or "", at or 0.0)
         for kind, query in (("event", events), ("delivery", sends))
-        for id, state, key, attempts, error, at in connection.execute(query)
+        for id, state, key, lane, attempts, error, at in connection.execute(query)
     ]
     return sorted(found, key=lambda letter: -letter.at)[:limit]
 

@@ -56,7 +56,11 @@ OPEN_DELIVERIES = (
 )
 RENEW_LANE = update(lane).where(_held).values(ready_at=bindparam("until"))
 RELEASE_LANE = (
-    update(lane).where(_held).values(ready_at=bindparam("until"), waiting=bindparam("wait")).returning(lane.c.pending)
+    update(lane)
+    .where(_held)
+    # A new fence: a renewal that is on its way must not hold the lane again.
+    .values(ready_at=bindparam("until"), waiting=bindparam("wait"), fence=lane.c.fence + 1)
+    .returning(lane.c.pending)
 )
 CHANGE_PENDING = update(lane).where(_held).values(pending=lane.c.pending + bindparam("by")).returning(lane.c.pending)
 # The body has served: the history keeps what must be kept, the keys stay for de-duplication.
@@ -112,6 +116,8 @@ def upserts(dialect: str) -> Upserts:
             # A held lane keeps its lease, a failing one its backoff.
             "ready_at": case((idle, wake.excluded.ready_at), else_=lane.c.ready_at),
             "waiting": 0,
+            # As for a released lane: its last holder may be about to renew.
+            "fence": case((idle, lane.c.fence + 1), else_=lane.c.fence),
         },
         # RETURNING also lets a whole batch go in one statement: each step of one more would let go of the
         # interpreter and wait for it again.

@@ -32,6 +32,10 @@ from bot.store.writer import Writer
 
 T = TypeVar("T")
 
+#: So many webhooks waiting at once are a flood; it is over when there were fewer for so many seconds.
+_FLOOD = 8
+_FLOOD_LASTS = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -95,8 +99,8 @@ class Store:
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         #: set whenever a lane may have become claimable
         self.wake = asyncio.Event()
-        #: webhooks that wait for their commit now
-        self.accepting = 0
+        self._accepting = 0
+        self._flooded_at = float("-inf")
 
     @staticmethod
     async def open(config: StoreConfig, data_dir: Path, clock: Clock, *, owner: bool = True) -> Store:
@@ -125,13 +129,15 @@ class Store:
         if not self._guard.has_room():
             raise StoreFull("the disk is nearly full")
         now = self._clock.now()
-        self.accepting += 1
+        self._accepting += 1
+        if self._accepting >= _FLOOD:
+            self._flooded_at = self._clock.monotonic()
         try:
             fresh = await self._write(self._accept, [rows.event_row(one, now) for one in events])
         except SQLAlchemyError as error:
             raise StoreFull(f"cannot write: {type(error).__name__}") from error
         finally:
-            self.accepting -= 1
+            self._accepting -= 1
         if any(fresh):
             self.wake.set()
         return fresh
@@ -176,6 +182,11 @@ class Store:
             for key, pending in connection.execute(self._upserts.wake_lane, lanes):
                 if pending >= self._config.max_pending_per_conversation:
                     self._full.add(key)
+
+    @property
+    def flooded(self) -> bool:
+        """Many webhooks wait for their commit, or did a moment ago: one commit answers them all at once."""
+        return self._clock.monotonic() - self._flooded_at < _FLOOD_LASTS
 
     async def claim(self, limit: int, lease: float, horizon: float = 86_400.0) -> list[Claim]:
         """Hold up to `limit` ready lanes for `lease` seconds, those that waited longest first.

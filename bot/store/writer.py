@@ -30,17 +30,25 @@ class Writer(threading.Thread):
         self._engine = engine
         self._loop = loop
         self._batch = batch
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        self._collected: list[_Item] = []
         self.start()
 
     def submit(self, operation: Operation[A, R], argument: A) -> asyncio.Future[R]:
         """Queue an operation; the future is done after its commit, or has the operation's exception."""
         future: asyncio.Future[R] = self._loop.create_future()
-        self._queue.put((operation, argument, future))
+        if not self._collected:
+            # Handed over when the loop has gone round: all requests it found ready share one commit.
+            self._loop.call_soon(self._hand_over)
+        self._collected.append((operation, argument, future))
         return future
 
+    def _hand_over(self) -> None:
+        collected, self._collected = self._collected, []
+        self._queue.put(collected)
+
     def stop(self) -> None:
-        """Finish what is queued and end the thread (blocks)."""
+        """Finish what was handed over and end the thread (blocks)."""
         self._queue.put(None)
         self.join()
 
@@ -54,14 +62,15 @@ class Writer(threading.Thread):
                 return
 
     def _take(self) -> tuple[list[_Item], bool]:
-        item = self._queue.get()
+        """What waits, up to about `batch` operations, and whether it was the last."""
+        taken = self._queue.get()
         items: list[_Item] = []
-        while item is not None:
-            items.append(item)
+        while taken is not None:
+            items.extend(taken)
             if len(items) >= self._batch:
                 return items, False
             try:
-                item = self._queue.get_nowait()
+                taken = self._queue.get_nowait()
             except queue.Empty:
                 return items, False
         return items, True
