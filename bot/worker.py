@@ -33,7 +33,7 @@ _CLAIM_AT_ONCE = 256
 #: While webhooks flood in, only so many conversations are taken up a _FLOOD_PAUSE (seconds): acknowledging is a
 #: tenth of the work of answering, and its deadline is the nearer one.
 _FLOOD_CLAIMS = 4
-_FLOOD_PAUSE = 0.05
+_FLOOD_PAUSE = 0.1
 #: An event of another process, or a lease that ran out, is noticed this often at the latest (seconds).
 _POLL = 2.0
 

@@ -1,7 +1,8 @@
 """The durable path: inbox, lanes, outbox, history and picture metadata in one database."""
 
+from bot.store.inbox import Claim
 from bot.store.letters import DeadLetter
 from bot.store.rows import QueuedDelivery, QueuedEvent
-from bot.store.store import Claim, Completed, Store, TurnRecord
+from bot.store.store import Completed, Store, TurnRecord
 
 __all__ = ["Claim", "Completed", "DeadLetter", "QueuedDelivery", "QueuedEvent", "Store", "TurnRecord"]

@@ -27,7 +27,7 @@ def event_status(connection: Connection, key: str) -> dict[str, Any] | None:
     query = select(delivery.c.key, delivery.c.state, delivery.c.body).where(delivery.c.event_seq == found.seq)
     sent = connection.execute(query.order_by(delivery.c.id)).all()
     replies = [{"key": row.key, "state": row.state, "text": rows.delivery_from_body(row.body).text} for row in sent]
-    return {"state": found.state, "replies": replies}
+    return {"state": "queued" if found.state == "new" else found.state, "replies": replies}
 
 
 def counts(connection: Connection) -> dict[str, int]:

@@ -48,7 +48,7 @@ def event_row(event: Event, now: float) -> dict[str, Any]:
         "event_key": event_key(where.platform, where.account_id, event.id),
         "message_key": _message_key(event),
         "lane": where.key,
-        "state": "queued",
+        "state": "new",
         "attempts": 0,
         "received_at": now,
         "body": _encode(event).decode(),

@@ -33,7 +33,7 @@ event = Table(
     Column("event_key", String, nullable=False, unique=True),
     Column("message_key", String, nullable=True, unique=True),
     Column("lane", String, nullable=False),
-    # queued, done, dead
+    # new (not yet counted into its lane), queued, done, dead
     Column("state", String, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("received_at", Float, nullable=False),
@@ -47,9 +47,11 @@ def _partial_index(name: str, predicate: str, *columns: Column[Any]) -> None:
     Index(name, *columns, sqlite_where=text(predicate), postgresql_where=text(predicate))
 
 
+NEW = "state = 'new'"
 QUEUED = "state = 'queued'"
 OPEN = "state IN ('queued', 'sending')"
 
+_partial_index("event_new", NEW, event.c.seq)
 _partial_index("event_queued", QUEUED, event.c.lane, event.c.seq)
 _partial_index("event_dead", "state = 'dead'", event.c.seq)
 Index("event_finished", event.c.finished_at)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.store.schema import OPEN, PENDING, QUEUED, delivery, event, lane, media, turn
+from bot.store.schema import NEW, OPEN, PENDING, QUEUED, delivery, event, lane, media, turn
 
 _held = and_(lane.c.key == bindparam("k"), lane.c.fence == bindparam("f"))
 _keys: BindParameter[Any] = bindparam("keys", expanding=True)
@@ -32,7 +32,16 @@ _seqs: BindParameter[Any] = bindparam("seqs", expanding=True)
 
 
 FULL_LANES = select(lane.c.key).where(lane.c.key.in_(_keys), lane.c.pending >= bindparam("limit"))
-BACKLOG = select(func.coalesce(func.sum(lane.c.pending), 0)).where(text(PENDING))
+_new = select(event.c.seq).where(text(NEW)).order_by(event.c.seq).limit(bindparam("limit"))
+ADOPT = (
+    update(event)
+    .where(event.c.seq.in_(_new.with_for_update(skip_locked=True).scalar_subquery()))
+    .values(state="queued")
+    .returning(event.c.lane)
+)
+_counted = select(func.coalesce(func.sum(lane.c.pending), 0)).where(text(PENDING)).scalar_subquery()
+_uncounted = select(func.count()).select_from(event).where(text(NEW)).scalar_subquery()
+BACKLOG = select(_counted + _uncounted)
 READY_LANES = (
     select(lane.c.key, lane.c.fence)
     # A stamp beyond the horizon was written before the clock was set back: it has expired.
@@ -124,7 +133,7 @@ def upserts(dialect: str) -> Upserts:
     ).returning(lane.c.key, lane.c.pending)
     seen = upsert(media)
     return Upserts(
-        accept=upsert(event).on_conflict_do_nothing().returning(event.c.event_key),
+        accept=upsert(event).on_conflict_do_nothing(),
         wake_lane=wake,
         add_media=seen.on_conflict_do_update(
             index_elements=[media.c.sha256], set_={"last_used_at": seen.excluded.last_used_at}

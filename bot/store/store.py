@@ -9,7 +9,6 @@ its lease gets LeaseLost and changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +26,8 @@ from bot.message import Image, Message
 from bot.store import letters, queries, rows
 from bot.store import statements as sql
 from bot.store.database import DiskGuard, open_database
-from bot.store.rows import QueuedDelivery, QueuedEvent
+from bot.store.inbox import Claim, ClaimRequest, Inbox
+from bot.store.rows import QueuedDelivery
 from bot.store.writer import Writer
 
 T = TypeVar("T")
@@ -35,16 +35,6 @@ T = TypeVar("T")
 #: So many webhooks waiting at once are a flood; it is over when there were fewer for so many seconds.
 _FLOOD = 8
 _FLOOD_LASTS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A lane held by a worker: its fence, unsent deliveries and unfinished events, oldest first."""
-
-    lane: str
-    fence: int
-    deliveries: tuple[QueuedDelivery, ...]
-    events: tuple[QueuedEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +82,7 @@ class Store:
         self._guard = guard
         self._upserts = sql.upserts(engine.dialect.name)
         self._writer = Writer(engine, asyncio.get_running_loop())
-        self._backlog = 0
-        self._full: set[str] = set()
-        self._counted_at = float("-inf")
+        self._inbox = Inbox(self._upserts, config, clock)
         self._reading = engine.execution_options(reading=True)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         #: set whenever a lane may have become claimable
@@ -124,8 +112,8 @@ class Store:
 
     # ------------------------------------------------------------------ inbox
 
-    async def accept(self, events: Sequence[Event]) -> list[bool]:
-        """Put events on disk; False for each that was there already. Raises StoreFull, keeping none of them."""
+    async def accept(self, events: Sequence[Event]) -> None:
+        """Put events on disk; those that were there already are dropped. Raises StoreFull, keeping none of them."""
         if not self._guard.has_room():
             raise StoreFull("the disk is nearly full")
         now = self._clock.now()
@@ -133,55 +121,12 @@ class Store:
         if self._accepting >= _FLOOD:
             self._flooded_at = self._clock.monotonic()
         try:
-            fresh = await self._write(self._accept, [rows.event_row(one, now) for one in events])
+            await self._write(self._inbox.accept, [rows.event_row(one, now) for one in events])
         except SQLAlchemyError as error:
             raise StoreFull(f"cannot write: {type(error).__name__}") from error
         finally:
             self._accepting -= 1
-        if any(fresh):
-            self.wake.set()
-        return fresh
-
-    def _accept(self, connection: Connection, batches: Sequence[list[dict[str, Any]]]) -> list[list[bool] | StoreFull]:
-        if self._backlog_full(connection):
-            return [StoreFull("too many unanswered messages") for _ in batches]
-        full = self._still_full(connection, {row["lane"] for batch in batches for row in batch})
-        refused = [any(row["lane"] in full for row in batch) for batch in batches]
-        wanted = [row for batch, no in zip(batches, refused, strict=True) if not no for row in batch]
-        fresh = set(connection.execute(self._upserts.accept, wanted).scalars()) if wanted else set[str]()
-        self._wake_lanes(connection, [row for row in wanted if row["event_key"] in fresh])
-        return [
-            StoreFull("too many unanswered messages in one conversation") if no else [_take(fresh, r) for r in batch]
-            for batch, no in zip(batches, refused, strict=True)
-        ]
-
-    def _backlog_full(self, connection: Connection) -> bool:
-        # Adding up all lanes is not for every batch: once a second is exact enough for a limit this coarse.
-        if self._clock.monotonic() - self._counted_at >= 1.0:
-            self._counted_at = self._clock.monotonic()
-            self._backlog = connection.execute(sql.BACKLOG).scalar_one()
-        return self._backlog >= self._config.max_pending
-
-    def _still_full(self, connection: Connection, keys: set[str]) -> set[str]:
-        """Of these lanes, those that were full when something was last put in, and still are."""
-        suspects = keys & self._full
-        if not suspects:
-            return suspects
-        limit = self._config.max_pending_per_conversation
-        full = set(connection.execute(sql.FULL_LANES, {"keys": list(suspects), "limit": limit}).scalars())
-        self._full -= suspects - full
-        return full
-
-    def _wake_lanes(self, connection: Connection, fresh: Sequence[dict[str, Any]]) -> None:
-        # A key that stands twice in one batch was inserted once.
-        counts = Counter(lane_key for lane_key, _ in {(row["lane"], row["event_key"]) for row in fresh})
-        if counts:
-            # Sorted, so that two replicas lock lanes in one order.
-            at = fresh[0]["received_at"]
-            lanes = [rows.lane_row(key, counts[key], at) for key in sorted(counts)]
-            for key, pending in connection.execute(self._upserts.wake_lane, lanes):
-                if pending >= self._config.max_pending_per_conversation:
-                    self._full.add(key)
+        self.wake.set()
 
     @property
     def flooded(self) -> bool:
@@ -193,24 +138,10 @@ class Store:
 
         horizon: seconds; nobody waits longer than this on purpose, so a later stamp is a clock set back.
         """
-        return await self._write(self._claim, (limit, lease, horizon))
-
-    def _claim(self, connection: Connection, arguments: Sequence[tuple[int, float, float]]) -> list[list[Claim]]:
-        return [self._claim_once(connection, *argument) for argument in arguments]
-
-    def _claim_once(self, connection: Connection, limit: int, lease: float, horizon: float) -> list[Claim]:
-        now = self._clock.now()
-        ready = connection.execute(sql.READY_LANES, {"now": now, "horizon": now + horizon, "limit": limit}).all()
-        if not ready:
-            return []
-        keys = [row.key for row in ready]
-        connection.execute(sql.LEASE_LANES, {"keys": keys, "until": now + lease})
-        events = rows.by_lane(connection.execute(sql.QUEUED_EVENTS, {"keys": keys}), rows.queued_event)
-        sends = rows.by_lane(connection.execute(sql.OPEN_DELIVERIES, {"keys": keys}), rows.queued_delivery)
-        return [
-            Claim(row.key, row.fence + 1, tuple(sends.get(row.key, ())), tuple(events.get(row.key, ())))
-            for row in ready
-        ]
+        claims, more = await self._write(self._inbox.claim, ClaimRequest(limit, lease, horizon))
+        if more:
+            self.wake.set()
+        return claims
 
     async def renew(self, claims: Iterable[Claim], lease: float) -> None:
         """Hold lanes for another `lease` seconds; those lost already stay lost."""
@@ -380,11 +311,3 @@ def _queue_deliveries(
     new = [rows.delivery_row(one, seq, state, now) for one, state in zip(deliveries, states, strict=True)]
     ids = connection.execute(sql.ADD_DELIVERY, new).scalars().all()
     return tuple(QueuedDelivery(id, state, 0, one) for id, state, one in zip(ids, states, deliveries, strict=True))
-
-
-def _take(fresh: set[str], row: dict[str, Any]) -> bool:
-    """The first row with a fresh key gets it; a second copy in the same batch is a duplicate."""
-    if row["event_key"] not in fresh:
-        return False
-    fresh.remove(row["event_key"])
-    return True

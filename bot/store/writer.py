@@ -38,14 +38,18 @@ class Writer(threading.Thread):
         """Queue an operation; the future is done after its commit, or has the operation's exception."""
         future: asyncio.Future[R] = self._loop.create_future()
         if not self._collected:
-            # Handed over when the loop has gone round: all requests it found ready share one commit.
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._hand_over, 0)
         self._collected.append((operation, argument, future))
         return future
 
-    def _hand_over(self) -> None:
-        collected, self._collected = self._collected, []
-        self._queue.put(collected)
+    def _hand_over(self, before: int) -> None:
+        """Once the loop has gone round without finding more: requests that are ready together share one commit."""
+        found = len(self._collected)
+        if before < found < self._batch:
+            self._loop.call_soon(self._hand_over, found)
+            return
+        self._queue.put(self._collected)
+        self._collected = []
 
     def stop(self) -> None:
         """Finish what was handed over and end the thread (blocks)."""
