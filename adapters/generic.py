@@ -35,7 +35,7 @@ from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
 from bot.config import AdapterConfig, Count, Secret
 from bot.errors import ActionFailed, ConfigError, FetchFailed, NetworkError, Rejected
-from bot.event import ChatType, Conversation, Delivery, MessageEvent, Sender
+from bot.event import Conversation, Delivery, MessageEvent, Sender
 from bot.http import Http, HttpAnswer
 from bot.message import Image, Mention, Message, Part, Quote, Text, user
 
