@@ -191,6 +191,22 @@ async def test_a_full_store_is_not_acknowledged(tmp_path: Path, platform: tuple[
         assert await post(one.session, one.url, "evt_1", "你好") == 503
 
 
+async def test_a_connection_that_sends_no_whole_head_is_closed(
+    tmp_path: Path, platform: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.web.server._HEAD_TIMEOUT", 0.3)
+    async for one in running(tmp_path, platform[1]):
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.service.port)
+        writer.write(b"POST /webhook/generic HTTP/1.1\r\nHost: x\r\nX-A")
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        # One that has asked before may rest between questions.
+        for _ in range(2):
+            async with one.session.get(f"{one.url}/healthz") as answer:
+                assert answer.status == 200
+            await asyncio.sleep(0.6)
+
+
 async def test_unknown_adapters_and_health(default: Running) -> None:
     async with default.session.post(f"{default.url}/webhook/nothing") as answer:
         assert answer.status == 404

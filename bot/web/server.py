@@ -58,9 +58,9 @@ class Server:
 
 
 def _waits_for_first_head(connection: RequestHandler) -> bool:
-    """No request is being served and none was yet: keep-alive connections have a timer of their own."""
-    serving = getattr(connection, "_current_request", None) is not None
-    kept_alive = getattr(connection, "_keepalive_handle", None) is not None
+    """No request is being served and none was yet. Later ones have aiohttp's keep-alive timer."""
+    serving = getattr(connection, "_request_in_progress", False)
+    kept_alive = getattr(connection, "_keepalive", False)
     return not serving and not kept_alive
 
 
