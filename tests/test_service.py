@@ -200,6 +200,7 @@ async def test_a_connection_that_sends_no_whole_head_is_closed(
         writer.write(b"POST /webhook/generic HTTP/1.1\r\nHost: x\r\nX-A")
         assert await asyncio.wait_for(reader.read(), 10) == b""
         writer.close()
+        await writer.wait_closed()
         # One that has asked before may rest between questions.
         for _ in range(2):
             async with one.session.get(f"{one.url}/healthz") as answer:

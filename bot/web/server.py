@@ -58,10 +58,8 @@ class Server:
 
 
 def _waits_for_first_head(connection: RequestHandler) -> bool:
-    """No request is being served and none was yet. Later ones have aiohttp's keep-alive timer."""
-    serving = getattr(connection, "_request_in_progress", False)
-    kept_alive = getattr(connection, "_keepalive", False)
-    return not serving and not kept_alive
+    """No whole request head has arrived yet. Later ones have aiohttp's keep-alive timer."""
+    return getattr(connection, "_request_count", 1) == 0
 
 
 def make_app(
