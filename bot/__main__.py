@@ -1,4 +1,4 @@
-"""kantu serve | ask | doctor | dead"""
+"""kantu serve | ask | route | doctor | dead"""
 
 from __future__ import annotations
 
@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", parents=[shared], help="check the set-up; says how to mend what is wrong")
     doctor.set_defaults(run=_doctor)
+
+    route = commands.add_parser("route", parents=[shared], help="say which model would answer each message of a file")
+    route.add_argument(
+        "--jsonl", metavar="FILE", required=True, help="a JSON object per line: text, images, chat, history"
+    )
+    route.set_defaults(run=_route)
 
     dead = commands.add_parser("dead", parents=[shared], help="list dead letters, or try one again")
     dead.add_argument("--retry", metavar="KIND/ID", help="event/12 or delivery/7")
@@ -157,6 +163,19 @@ def _doctor(_options: argparse.Namespace, config: Config) -> int:
     from bot.doctor import examine
 
     return asyncio.run(examine(config))
+
+
+def _route(options: argparse.Namespace, _config: Config) -> int:
+    from bot.router.jsonl import route_lines
+
+    try:
+        with Path(options.jsonl).open(encoding="utf-8") as file:
+            for line in route_lines(file):
+                print(line)
+    except (OSError, ValueError) as error:
+        print(f"kantu: {options.jsonl}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _dead(options: argparse.Namespace, config: Config) -> int:

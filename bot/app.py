@@ -22,7 +22,7 @@ from bot.engine.base import Engine
 from bot.engine.chain import EngineChain
 from bot.errors import ConfigError
 from bot.fetch import Fetcher
-from bot.handler import Handlers
+from bot.handler import Facts, Handlers
 from bot.http import Http
 from bot.intake import Intake
 from bot.media import MediaStore
@@ -113,14 +113,16 @@ class Core:
     dispatcher: Dispatcher
 
     @staticmethod
-    def build(config: Config, clock: Clock) -> Core:
-        """Starts nothing. Raises ConfigError."""
+    def build(config: Config, clock: Clock, facts: Facts | None = None) -> Core:
+        """Starts nothing; facts: for commands, where a service runs. Raises ConfigError."""
         folder = Path(config.data_dir)
         # Chats and pictures are nobody else's business.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         media = MediaStore(folder / "media", config.media, clock=clock)
         engines = build_engines(config, clock)
-        dispatcher = Dispatcher(load_handlers(config.handlers), ModelRouter(), engines, media.load)
+        dispatcher = Dispatcher(
+            load_handlers(config.handlers), ModelRouter(), engines, media.load, admins=config.admins, facts=facts
+        )
         return Core(media, engines, dispatcher)
 
     async def close(self) -> None:
@@ -138,7 +140,15 @@ class Service:
         self._core = core
         self._fetcher = fetcher
         self._adapters = load_adapters(config, fetcher, clock)
-        self._worker = Worker(store, self._adapters, Intake(store, core.media), core.dispatcher, config.worker, clock)
+        self._worker = Worker(
+            store,
+            self._adapters,
+            Intake(store, core.media),
+            core.dispatcher,
+            config.worker,
+            clock,
+            shared_sessions=config.conversations.group_sessions == "shared",
+        )
         self._webhooks = Webhooks(self._adapters, store, core.media, clock, config.server.body_timeout)
         self._server = Server(self._app(clock), config.server)
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,14 +159,12 @@ class Service:
         """Open the store and load everything the configuration names. Raises ConfigError."""
         clock = clock or Clock()
         check_exposure(config.server)
-        core = Core.build(config, clock)
         store = await Store.open(config.store, Path(config.data_dir), clock)
-        fetcher = Fetcher(config.media)
         try:
-            return Service(config, clock, core, store, fetcher)
+            core = Core.build(config, clock, store)
+            return Service(config, clock, core, store, Fetcher(config.media))
         except BaseException:
             await store.close()
-            await core.close()
             raise
 
     def _app(self, clock: Clock) -> web.Application:
@@ -192,11 +200,17 @@ class Service:
         await self._core.close()
         await self.store.close()
 
+    async def _forget_old(self) -> None:
+        kept = self.config.conversations
+        for sha256 in await self.store.expire(kept.keep_days, kept.keep_turns):
+            await self._core.media.delete(sha256)
+
     async def _sweep_forever(self) -> None:
         while True:
             try:
                 await self.store.sweep()
                 await self._core.media.sweep(_STASH_KEPT)
+                await self._forget_old()
             except Exception:
                 log.exception("the sweep failed; trying again in an hour")
             await asyncio.sleep(_SWEEP_EVERY)

@@ -6,12 +6,17 @@ disk and woken by the next event or by time, so a crash during the wait loses no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from bot.event import MessageEvent, ScheduledEvent
 from bot.message import Message, Part
 from bot.store import QueuedEvent
+
+#: Words that point at a picture just about to be sent.
+_ABOUT_PICTURE = re.compile(r"这张|这个图|这图|这几张|图里|图中|图上|截图|照片|看图|看下图|看看图|下面的?图")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +48,45 @@ class Wait:
     seconds: float
 
 
-def collate(queued: Sequence[QueuedEvent], now: float, window: float) -> Turn | Wait:
+def collate(
+    queued: Sequence[QueuedEvent], now: float, pictures_wait: float, questions_wait: float = 0.0
+) -> Turn | Wait:
     """The oldest sender's next turn from a lane's unfinished events (at least one), oldest first.
 
-    Pictures without a word wait up to `window` seconds after the last of them for their question. Only one
-    sender's events are joined, even where others spoke in between.
+    Pictures without a word wait up to `pictures_wait` seconds after the last of them for their question; a question
+    about a picture that came without one waits `questions_wait` seconds for it. Only one sender's events are
+    joined, even where others spoke in between.
     """
     first = queued[0].event
     if isinstance(first, ScheduledEvent):
         return Turn((queued[0],), first)
     mine = [one for one in queued if isinstance(one.event, MessageEvent) and one.event.sender.id == first.sender.id]
-    taken: list[QueuedEvent] = []
-    for one in mine:
-        taken.append(one)
-        if not _only_pictures(one.event):
-            return _join(taken)
+    taken, wait = _burst(mine, pictures_wait, questions_wait)
     since = now - taken[-1].received_at
-    # A stamp in the future is a clock set back: do not wait for it.
-    if 0 <= since < window and not any(one.attempts for one in taken):
-        return Wait(window - since)
+    # A stamp in the future is a clock set back: do not wait for it. What failed before has waited.
+    if 0 <= since < wait and not any(one.attempts for one in taken):
+        return Wait(wait - since)
     return _join(taken)
+
+
+def _burst(
+    mine: Sequence[QueuedEvent], pictures_wait: float, questions_wait: float
+) -> tuple[Sequence[QueuedEvent], float]:
+    """What one sender said together, and how long after its last message more may come."""
+    if _wants_picture(mine[0].event):
+        pictures = list(takewhile(lambda one: _only_pictures(one.event), mine[1:]))
+        return [mine[0], *pictures], questions_wait
+    pictures = list(takewhile(lambda one: _only_pictures(one.event), mine))
+    if len(pictures) == len(mine):
+        return pictures, pictures_wait
+    return mine[: len(pictures) + 1], 0.0
+
+
+def _wants_picture(event: MessageEvent | ScheduledEvent) -> bool:
+    """A question about a picture that is not there."""
+    if not isinstance(event, MessageEvent) or event.message.images:
+        return False
+    return _ABOUT_PICTURE.search(event.message.text) is not None
 
 
 def _only_pictures(event: MessageEvent | ScheduledEvent) -> bool:

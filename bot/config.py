@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 import msgspec.inspect
@@ -83,7 +83,8 @@ class WorkerConfig(Section, frozen=True):
 
     give_up_after: seconds; tries that found the model being left alone do not count, but not for longer than this.
     retry_base and retry_max: seconds of backoff. lease: seconds a claimed conversation is held without renewal.
-    collect_pictures: seconds a picture without text waits for its question. resend_unknown: send a doubtful
+    collect_pictures: seconds a picture without text waits for its question; collect_questions: seconds a question
+    about a picture that is not there waits for it. resend_unknown: send a doubtful
     delivery again even where the platform cannot tell the copies apart. history_turns: earlier turns sent along.
     """
 
@@ -94,8 +95,20 @@ class WorkerConfig(Section, frozen=True):
     retry_max: Positive = 300.0
     lease: Positive = 30.0
     collect_pictures: Annotated[float, msgspec.Meta(ge=0)] = 3.0
+    collect_questions: Annotated[float, msgspec.Meta(ge=0)] = 1.5
     resend_unknown: bool = False
     history_turns: Annotated[int, msgspec.Meta(ge=0)] = 20
+
+
+class ConversationsConfig(Section, frozen=True):
+    """group_sessions: each member of a group has a history of their own, or all share one.
+
+    keep_days and keep_turns: what is older, or beyond the newest turns of a session, is forgotten at night.
+    """
+
+    group_sessions: Literal["member", "shared"] = "member"
+    keep_days: Positive = 90.0
+    keep_turns: Count = 500
 
 
 class MediaConfig(Section, frozen=True):
@@ -123,7 +136,10 @@ class ReaderModel(Section, frozen=True, tag_field="engine", tag="reader"):
 
 
 class OpenAIModel(Section, frozen=True, tag_field="engine", tag="openai"):
-    """An OpenAI-compatible server. timeout: seconds without a byte. retries: on 429, 5xx and lost connections."""
+    """An OpenAI-compatible server. timeout: seconds without a byte. retries: on 429, 5xx and lost connections.
+
+    max_parallel: requests at once, 0 for no limit; more wait here, quick questions before reports.
+    """
 
     base_url: str
     model: str
@@ -132,6 +148,7 @@ class OpenAIModel(Section, frozen=True, tag_field="engine", tag="openai"):
     connect_timeout: Positive = 5.0
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
     context_tokens: Count = 8192
+    max_parallel: Annotated[int, msgspec.Meta(ge=0)] = 0
     max_picture_side: Count = 4096
     extra_body: dict[str, Any] = {}
 
@@ -177,10 +194,12 @@ class Config(Section, frozen=True):
     server: ServerConfig = ServerConfig()
     store: StoreConfig = StoreConfig()
     worker: WorkerConfig = WorkerConfig()
+    conversations: ConversationsConfig = ConversationsConfig()
     media: MediaConfig = MediaConfig()
     models: ModelsConfig = ModelsConfig()
     adapters: dict[str, dict[str, Any]] | None = None
-    handlers: tuple[str, ...] = ("ask",)
+    admins: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = ("commands", "ask")
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:

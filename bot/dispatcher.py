@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from bot.drafts import Draft
 from bot.engine.chain import EngineChain
 from bot.event import MessageEvent, Reply
-from bot.handler import Context, Handlers, MessageHandler, ModelChoice
-from bot.message import Message
+from bot.handler import Context, Facts, Handlers, MessageHandler, ModelChoice, silent
 from bot.router import ModelRouter
+from bot.store import Memory
 
 
 class Dispatcher:
-    """Holds what handlers may use; `load_picture` gives encoded bytes by SHA-256."""
+    """Holds what handlers may use; `load_picture` gives encoded bytes by SHA-256. admins: `platform/user id`."""
 
     def __init__(
         self,
@@ -21,34 +21,44 @@ class Dispatcher:
         router: ModelRouter,
         engines: EngineChain,
         load_picture: Callable[[str], Awaitable[bytes]],
+        *,
+        admins: Collection[str] = (),
+        facts: Facts | None = None,
     ) -> None:
         self._tables = tables
         self._router = router
         self._engines = engines
         self._load_picture = load_picture
+        self._admins = frozenset(admins)
+        self._facts = facts
 
     async def answer(
         self,
         event: MessageEvent,
         *,
-        history: tuple[Message, ...] = (),
+        session: str = "",
+        memory: Memory | None = None,
         draft: Draft | None = None,
         model: ModelChoice = "auto",
         missing: tuple[str, ...] = (),
+        notify: Callable[[str], Awaitable[None]] = silent,
     ) -> Reply | None:
         """The reply, or None when no handler takes the message. Raises EngineError.
 
         Pictures of `event.message` must have been kept: a sha256 each. missing: see Context.
         """
         context = Context(
-            history=history,
+            memory=memory or Memory(),
             router=self._router,
             engines=self._engines,
             load_picture=self._load_picture,
             draft=draft or Draft(),
             model=model,
-            cache_salt=event.session,
+            cache_salt=session or event.conversation.key,
             missing=missing,
+            admin=f"{event.conversation.platform}/{event.sender.id}" in self._admins,
+            facts=self._facts,
+            notify=notify,
         )
         handler = self._handler(event)
         return None if handler is None else await handler(event, context)

@@ -65,11 +65,13 @@ class MessageEvent:
     mentions: tuple[Mention, ...] = ()
     platform_data: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    @property
-    def session(self) -> str:
-        """Whose history this belongs to: the conversation's in a private chat, the member's own in a group."""
+    def session(self, *, shared: bool = False) -> str:
+        """Whose history this belongs to: the conversation's in a private chat, in a group each member's own.
+
+        shared: one for the whole group.
+        """
         where = self.conversation.key
-        return where if self.conversation.chat_type == "private" else f"{where}/{quote_key(self.sender.id)}"
+        return where if shared or self.conversation.chat_type == "private" else f"{where}/{quote_key(self.sender.id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +102,41 @@ def event_from_dict(data: Mapping[str, Any]) -> Event:
     return MessageEvent(**read)
 
 
+Forget = Literal["", "history", "everything"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """What a finished turn changes in its session; None leaves it as it is.
+
+    focus: numbers of the pictures that the turn was about. model: auto, light or heavy. summary: of the turns up to
+    the id `summarised_to`. descriptions: one line by picture number. forget: `history` begins anew and keeps the
+    pictures' numbers; `everything` removes every trace.
+    """
+
+    focus: tuple[int, ...] | None = None
+    model: str | None = None
+    summary: str | None = None
+    summarised_to: int | None = None
+    descriptions: tuple[tuple[int, str], ...] = ()
+    forget: Forget = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a handler answers: a value; handlers send nothing themselves.
 
     parts: the answer. quote: refer to the question where the platform can. footer: one line shown small under
-    the answer and kept out of the history (which model, a fallback). model: the engine's name. reason: why that
+    the answer and kept out of the history (which model, a fallback). change: what becomes of the session. remember:
+    question and answer go to the history. model: the engine's name. reason: why that
     model. usage and timings: as the engine reported them, in tokens and seconds.
     """
 
     parts: tuple[Part, ...]
     quote: bool = False
     footer: str = ""
+    change: SessionChange = field(default_factory=SessionChange)
+    remember: bool = True
     model: str = ""
     reason: str = ""
     usage: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -13,26 +13,48 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from bot.drafts import Draft
 from bot.engine.chain import EngineChain
 from bot.event import MessageEvent, Reply
-from bot.message import Message
 from bot.router import ModelRouter
+from bot.store import DeadLetter, Memory
 
 ModelChoice = Literal["auto", "light", "heavy"]
+
+
+class Facts(Protocol):
+    """What commands may ask about the running service."""
+
+    async def counts(self) -> dict[str, int]:
+        """Unfinished work, dead events, doubtful deliveries."""
+        ...
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Newest first."""
+        ...
+
+    async def retry_dead(self, kind: str, id: int) -> bool:
+        """Queue one again."""
+        ...
+
+
+async def silent(text: str) -> None:
+    """Where there is nobody to tell before the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a handler may use.
 
-    history: earlier turns, oldest first. load_picture: encoded bytes by SHA-256. model: forced by the user, or
-    "auto". cache_salt: the owner of prefix caches. missing: Chinese sentences on pictures that could not be had.
+    memory: the session's earlier turns, numbered pictures and settings. load_picture: encoded bytes by SHA-256.
+    model: forced by the caller, or "auto". cache_salt: the owner of prefix caches. missing: Chinese sentences on
+    pictures that could not be had. notify: says a line before the answer, once a turn. admin: the sender may use
+    admins' commands. facts: about the running service; None where there is none (API, command line).
     """
 
-    history: tuple[Message, ...]
+    memory: Memory
     router: ModelRouter
     engines: EngineChain
     load_picture: Callable[[str], Awaitable[bytes]]
@@ -40,6 +62,9 @@ class Context:
     model: ModelChoice = "auto"
     cache_salt: str = ""
     missing: tuple[str, ...] = ()
+    notify: Callable[[str], Awaitable[None]] = silent
+    admin: bool = False
+    facts: Facts | None = None
 
 
 MessageHandler = Callable[[MessageEvent, Context], Awaitable[Reply | None]]

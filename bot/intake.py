@@ -20,6 +20,24 @@ INLINE = "inline:"
 _TRIES = 2
 
 
+class Numbers:
+    """Gives pictures their numbers in a session; `new` are those that it did not have."""
+
+    def __init__(self, known: Mapping[str, int]) -> None:
+        self._known = known
+        self._last = max(known.values(), default=0)
+        self.new: list[Image] = []
+
+    def give(self, image: Image, *, quoted: bool) -> Image:
+        """The picture with its number; one that is quoted keeps the number it has."""
+        if quoted and image.sha256 in self._known:
+            return replace(image, index=self._known[image.sha256])
+        self._last += 1
+        numbered = replace(image, index=self._last)
+        self.new.append(numbered)
+        return numbered
+
+
 class Intake:
     """Turns picture references into kept pictures."""
 
@@ -28,7 +46,7 @@ class Intake:
         self._media = media
 
     async def fetch(
-        self, event: MessageEvent, adapters: Mapping[str, Adapter]
+        self, event: MessageEvent, adapters: Mapping[str, Adapter], session: str
     ) -> tuple[MessageEvent, tuple[Image, ...], tuple[str, ...]]:
         """The event with its pictures kept and numbered, those pictures, and a Chinese sentence per missing one.
 
@@ -39,7 +57,8 @@ class Intake:
             return event, (), ()
         adapter = adapters.get(event.conversation.platform)
         found = await asyncio.gather(*(self._one(image, adapter) for image in wanted))
-        number = await self._store.picture_count(event.session)
+        sent = {part for part in event.message.parts if isinstance(part, Image)}
+        numbers = Numbers(await self._store.picture_numbers(session))
         kept: dict[Image, Image | None] = {}
         missing: list[str] = []
         for image, got in zip(wanted, found, strict=True):
@@ -47,10 +66,8 @@ class Intake:
                 missing.append(str(got).rstrip("。"))
                 kept[image] = None
             else:
-                number += 1
-                kept[image] = replace(got, index=number)
-        images = tuple(image for image in kept.values() if image)
-        return replace(event, message=event.message.map_images(kept)), images, tuple(missing)
+                kept[image] = numbers.give(got, quoted=image not in sent)
+        return replace(event, message=event.message.map_images(kept)), tuple(numbers.new), tuple(missing)
 
     async def _one(self, image: Image, adapter: Adapter | None) -> Image | MediaError:
         try:
@@ -69,11 +86,13 @@ class Intake:
             return replace(kept, source=source)
         return await self._media.keep(await self._media.unstash(sha256), source=source)
 
-    async def forget_inline(self, images: Iterable[Image]) -> None:
-        """Drop the received bytes of pictures whose turn is on disk."""
+    async def tidy(self, images: Iterable[Image], orphans: Iterable[str] = ()) -> None:
+        """Drop the received bytes of pictures whose turn is on disk, and the files of forgotten ones."""
         for image in images:
             if image.source.startswith(INLINE):
                 await self._media.drop_stash(image.source.removeprefix(INLINE))
+        for sha256 in orphans:
+            await self._media.delete(sha256)
 
     async def _download(self, image: Image, adapter: Adapter | None) -> bytes:
         if adapter is None:

@@ -19,6 +19,7 @@ from bot.event import Conversation, MessageEvent, Reply, Sender
 from bot.handler import ModelChoice
 from bot.media import MediaStore
 from bot.message import Image, Message, user
+from bot.store import Memory
 
 #: More would be cut off by the handlers, silently.
 MAX_PICTURES: Final = 16
@@ -98,7 +99,7 @@ async def answer_question(
 ) -> Result:
     """Let the handlers answer. Raises RequestError (501) when none takes it, and EngineError."""
     reply = await dispatcher.answer(
-        _event(question, clock or Clock()), history=question.history, draft=draft, model=question.model
+        _event(question, clock or Clock()), memory=Memory(question.history), draft=draft, model=question.model
     )
     if reply is None:
         raise RequestError("no_handler", "没有启用能回答这个问题的功能。", 501)

@@ -49,6 +49,8 @@ class Worker:
         dispatcher: Dispatcher,
         config: WorkerConfig,
         clock: Clock,
+        *,
+        shared_sessions: bool = False,
     ) -> None:
         self._store = store
         self._adapters = adapters
@@ -56,6 +58,7 @@ class Worker:
         self._dispatcher = dispatcher
         self._config = config
         self._clock = clock
+        self._shared = shared_sessions
         self._deliverer = Deliverer(store, adapters, config, clock)
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._stopping = False
@@ -155,7 +158,7 @@ class Worker:
                 return owed
         left = list(claim.events)
         while left and not self._stopping:
-            turn = collate(left, self._clock.now(), self._config.collect_pictures)
+            turn = collate(left, self._clock.now(), self._config.collect_pictures, self._config.collect_questions)
             if isinstance(turn, Wait):
                 return Later(turn.seconds, waiting=True)
             left = [one for one in left if one not in turn.queued]
@@ -171,8 +174,8 @@ class Worker:
             return (await self._store.complete(claim, TurnRecord(turn.seqs))).pending
         event, images = turn.event, ()
         try:
-            event, images, missing = await self._intake.fetch(turn.event, self._adapters)
-            reply = await self._reply(event, missing)
+            event, images, missing = await self._intake.fetch(turn.event, self._adapters, self._session(turn.event))
+            reply = await self._reply(claim, turn, event, missing)
         except EngineUnavailable as error:
             if not error.asked and self._clock.now() - turn.received_at < self._config.give_up_after:
                 # The engine is being left alone: that is not this message's fault, and no try of it.
@@ -188,21 +191,32 @@ class Worker:
             return await self._again(claim, turn, f"{type(error).__name__}: {error}", None)
         return await self._finish(claim, self._record(turn, event, images, reply))
 
-    async def _reply(self, event: MessageEvent, missing: tuple[str, ...]) -> Reply | None:
-        history = await self._store.history(event.session, self._config.history_turns)
-        return await self._dispatcher.answer(event, history=tuple(history), missing=missing)
+    async def _reply(self, claim: Claim, turn: Turn, event: MessageEvent, missing: tuple[str, ...]) -> Reply | None:
+        async def notify(text: str) -> None:
+            (notice,) = plan(Reply((Text(text),)), event, 1000, "notice")
+            queued = await self._store.add_notice(claim, turn.seqs[-1], notice)
+            if queued is not None:
+                await self._deliverer.deliver(claim, queued, fresh=True)
+
+        session = self._session(event)
+        memory = await self._store.recall(session, self._config.history_turns)
+        return await self._dispatcher.answer(event, session=session, memory=memory, missing=missing, notify=notify)
 
     def _record(self, turn: Turn, event: MessageEvent, images: tuple[Image, ...], reply: Reply | None) -> TurnRecord:
         if reply is None:
             return TurnRecord(turn.seqs)
         return TurnRecord(
             turn.seqs,
-            session=event.session,
-            question=event.message,
-            answer=Message("assistant", reply.parts),
+            session=self._session(event),
+            question=event.message if reply.remember else None,
+            answer=Message("assistant", reply.parts) if reply.remember else None,
             deliveries=plan(reply, event, self._text_length(event)),
             images=images,
+            change=reply.change,
         )
+
+    def _session(self, event: MessageEvent) -> str:
+        return event.session(shared=self._shared)
 
     def _text_length(self, event: MessageEvent) -> int:
         adapter = self._adapters.get(event.conversation.platform)
@@ -221,7 +235,7 @@ class Worker:
 
     async def _finish(self, claim: Claim, record: TurnRecord) -> Later | int:
         done = await self._store.complete(claim, record)
-        await self._intake.forget_inline(record.images)
+        await self._intake.tidy(record.images, done.orphans)
         owed: Later | int = done.pending
         for number, one in enumerate(done.deliveries):
             owed = await self._deliverer.deliver(claim, one, fresh=number == 0)

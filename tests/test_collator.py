@@ -23,14 +23,14 @@ def picture(number: int, **fields: str) -> MessageEvent:
 
 
 def test_text_is_answered_at_once() -> None:
-    turn = collate(queue(message_event(1)), now=0, window=3)
+    turn = collate(queue(message_event(1)), now=0, pictures_wait=3)
     assert isinstance(turn, Turn)
     assert turn.event == message_event(1)
 
 
 def test_pictures_wait_for_their_question_and_become_one_turn() -> None:
-    assert collate(queue(picture(1), picture(2)), now=1, window=3) == Wait(2)
-    turn = collate(queue(picture(1), picture(2), message_event(3, "哪张贵？")), now=1, window=3)
+    assert collate(queue(picture(1), picture(2)), now=1, pictures_wait=3) == Wait(2)
+    turn = collate(queue(picture(1), picture(2), message_event(3, "哪张贵？")), now=1, pictures_wait=3)
     assert isinstance(turn, Turn)
     assert turn.seqs == (1, 2, 3)
     assert isinstance(turn.event, MessageEvent)
@@ -40,17 +40,17 @@ def test_pictures_wait_for_their_question_and_become_one_turn() -> None:
 
 
 def test_pictures_without_a_question_are_answered_after_the_window() -> None:
-    turn = collate(queue(picture(1), picture(2)), now=3, window=3)
+    turn = collate(queue(picture(1), picture(2)), now=3, pictures_wait=3)
     assert isinstance(turn, Turn)
     assert turn.seqs == (1, 2)
 
 
 def test_a_turn_that_failed_before_does_not_wait_again() -> None:
-    assert isinstance(collate(queue(picture(1), attempts=1), now=0, window=3), Turn)
+    assert isinstance(collate(queue(picture(1), attempts=1), now=0, pictures_wait=3), Turn)
 
 
 def test_a_clock_set_back_is_not_waited_for() -> None:
-    assert isinstance(collate(queue(picture(1), at=1000), now=0, window=3), Turn)
+    assert isinstance(collate(queue(picture(1), at=1000), now=0, pictures_wait=3), Turn)
 
 
 def test_two_members_of_a_group_do_not_mix() -> None:
@@ -59,25 +59,39 @@ def test_two_members_of_a_group_do_not_mix() -> None:
         message_event(2, "@看图 几点了", sender="b", chat_type="group"),
         message_event(3, "这是什么", sender="a", chat_type="group"),
     )
-    turn = collate(events, now=0, window=3)
+    turn = collate(events, now=0, pictures_wait=3)
     assert isinstance(turn, Turn)
     assert turn.seqs == (1, 3)
     rest = [one for one in events if one not in turn.queued]
-    second = collate(rest, now=0, window=3)
+    second = collate(rest, now=0, pictures_wait=3)
     assert isinstance(second, Turn)
     assert second.seqs == (2,)
 
 
 def test_an_addressed_question_makes_the_whole_burst_addressed() -> None:
-    turn = collate(queue(replace(picture(1), to_me=False), message_event(2, "看这张")), now=0, window=3)
+    turn = collate(queue(replace(picture(1), to_me=False), message_event(2, "看这张")), now=0, pictures_wait=3)
     assert isinstance(turn, Turn)
     assert isinstance(turn.event, MessageEvent)
     assert turn.event.to_me
 
 
+def test_a_question_waits_a_little_for_the_picture_it_is_about() -> None:
+    asked = message_event(1, "这张图里写了什么")
+    assert collate(queue(asked), now=0, pictures_wait=3, questions_wait=1.5) == Wait(1.5)
+    turn = collate(queue(asked, picture(2), picture(3), message_event(4)), now=2, pictures_wait=3, questions_wait=1.5)
+    assert isinstance(turn, Turn)
+    assert turn.seqs == (1, 2, 3)
+    alone = collate(queue(asked), now=2, pictures_wait=3, questions_wait=1.5)
+    assert isinstance(alone, Turn)
+
+
+def test_other_questions_do_not_wait() -> None:
+    assert isinstance(collate(queue(message_event(1, "多少钱")), now=0, pictures_wait=3, questions_wait=1.5), Turn)
+
+
 def test_a_scheduled_event_is_a_turn_of_its_own() -> None:
     digest = ScheduledEvent("d@1", message_event(1).conversation, "d", 1)
-    turn = collate(queue(digest, message_event(2)), now=0, window=3)
+    turn = collate(queue(digest, message_event(2)), now=0, pictures_wait=3)
     assert isinstance(turn, Turn)
     assert turn.seqs == (1,)
 
@@ -93,7 +107,7 @@ def test_every_event_gets_into_exactly_one_turn_with_its_own_sender(shapes: list
     left = queue(*(message_event(n, *parts[shape], sender=who) for n, (who, shape) in enumerate(shapes)))
     seen: list[int] = []
     while left:
-        turn = collate(left, now=100, window=3)
+        turn = collate(left, now=100, pictures_wait=3)
         assert isinstance(turn, Turn)
         senders = {one.event.sender.id for one in turn.queued if isinstance(one.event, MessageEvent)}
         assert len(senders) == 1

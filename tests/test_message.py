@@ -49,6 +49,6 @@ def test_pictures_can_be_replaced_or_left_out_everywhere() -> None:
 
 def test_members_of_a_group_have_their_own_sessions() -> None:
     private, other = message_event(1, sender="a"), message_event(2, sender="b")
-    assert private.session == other.session
+    assert private.session() == other.session()
     in_group = [message_event(n, sender=who, chat_type="group") for n, who in enumerate("aab")]
-    assert in_group[0].session == in_group[1].session != in_group[2].session
+    assert in_group[0].session() == in_group[1].session() != in_group[2].session()

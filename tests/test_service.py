@@ -118,7 +118,7 @@ async def test_the_model_gets_pictures_as_bytes_and_its_answer_is_delivered(
         images=[inline(screenshot()), inline(encoded(Image.new("RGB", (9, 9))))],
     )
     await platform[0].wait_for(1)
-    assert platform[0].texts() == ["两张图都看到了。"]
+    assert platform[0].texts() == ["两张图都看到了。\n\n（图1、图2）"]
     assert len(server.requests[-1].pictures) == 2
 
 

@@ -18,11 +18,11 @@ from bot.message import Image, Text, assistant, user
 from bot.store import Claim, Store, TurnRecord
 
 
-def answered(claim: Claim, *, text: str = "好的", seqs: tuple[int, ...] = ()) -> TurnRecord:
+def answered(claim: Claim, *, text: str = "好的") -> TurnRecord:
     first = claim.events[0]
     assert isinstance(first.event, MessageEvent)
     delivery = Delivery(f"key-{first.event.id}", first.event.conversation, (Text(text),))
-    return TurnRecord(seqs or (first.seq,), first.event.session, first.event.message, assistant(text), (delivery,), ())
+    return TurnRecord((first.seq,), first.event.session(), first.event.message, assistant(text), (delivery,))
 
 
 async def test_an_event_is_accepted_once_whatever_is_repeated(store: Store) -> None:
@@ -73,8 +73,8 @@ async def test_a_turn_closes_history_outbox_and_event_together(store: Store) -> 
     (claim,) = await store.claim(10, 30)
     (queued,) = (await store.complete(claim, answered(claim))).deliveries
     assert queued.state == "sending"
-    session = message_event(1).session
-    assert await store.history(session, 5) == [user("问题 1"), assistant("好的")]
+    session = message_event(1).session()
+    assert (await store.recall(session, 5)).history == (user("问题 1"), assistant("好的"))
     assert await store.event_status("fake", "default", "e1") == {
         "state": "done",
         "replies": [{"key": "key-e1", "state": "sending", "text": "好的"}],
@@ -120,7 +120,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_fenced(store: S
     ):
         with pytest.raises(LeaseLost):
             await write
-    assert await store.history(message_event(1).session, 5) == [user("问题 1"), assistant("好的")]
+    assert (await store.recall(message_event(1).session(), 5)).history == (user("问题 1"), assistant("好的"))
 
 
 async def test_a_late_renewal_does_not_hold_a_lane_that_was_let_go(store: Store) -> None:
@@ -276,12 +276,12 @@ async def test_what_is_old_is_swept_and_what_is_open_is_not(store: Store, clock:
 
 async def test_pictures_are_numbered_on(store: Store) -> None:
     event = message_event(1, Image("a", "a" * 64, index=1), Image("b", "b" * 64, index=2), "看")
-    assert await store.picture_count(event.session) == 0
+    assert await store.picture_numbers(event.session()) == {}
     await store.accept([event])
     (claim,) = await store.claim(1, 30)
     record = dataclasses.replace(answered(claim), images=event.message.images)
     await store.complete(claim, record)
-    assert await store.picture_count(event.session) == 2
+    assert await store.picture_numbers(event.session()) == {"a" * 64: 1, "b" * 64: 2}
 
 
 async def test_a_newer_database_is_refused(tmp_path: Path, clock: FakeClock) -> None:

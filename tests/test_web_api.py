@@ -86,7 +86,14 @@ class Bench:
         self.client: TestClient[Any, Any]
 
     async def answer(self, event: MessageEvent, context: Context) -> Reply | None:
-        return Reply((Text("好的"),), False, "脚注", "fake", "普通提问", {"prompt_tokens": 3}, {"total": 0.5})
+        return Reply(
+            (Text("好的"),),
+            footer="脚注",
+            model="fake",
+            reason="普通提问",
+            usage={"prompt_tokens": 3},
+            timings={"total": 0.5},
+        )
 
     async def _handle(self, event: MessageEvent, context: Context) -> Reply | None:
         self.asked.append((event, context))
@@ -211,7 +218,7 @@ async def test_a_picture_needs_no_prompt(bench: Bench) -> None:
 async def test_history_comes_before(bench: Bench) -> None:
     history = [{"role": "user", "text": "甲"}, {"role": "assistant", "text": "乙"}]
     await bench.post(prompt="丙", history=history)
-    assert bench.asked[0][1].history == (user("甲"), assistant("乙"))
+    assert bench.asked[0][1].memory.history == (user("甲"), assistant("乙"))
 
 
 async def test_nothing_asked(bench: Bench) -> None:
@@ -528,7 +535,7 @@ async def test_an_uploaded_form(bench: Bench) -> None:
     assert status == 200, answer
     assert bench.pictures == [b"one", b"two\r\n--", b"three"]
     assert bench.texts == ["问"]
-    assert bench.asked[0][1].history == (user("甲"),)
+    assert bench.asked[0][1].memory.history == (user("甲"),)
     assert bench.asked[0][1].model == "light"
 
 
@@ -606,5 +613,5 @@ async def test_the_command_line_asks_the_same_way(tmp_path: Path) -> None:
             await ask(dispatcher, media, [encoded(drawing()), b"no picture"])
     finally:
         await media.close()
-    assert (result.text, result.model, result.reason) == ("1 张图", "fake", "单图提问")
+    assert (result.text, result.model, result.reason) == ("1 张图", "fake", "单图取数")
     assert dataclasses.replace(result.images[0], sha256="") == Image("", "", "image/png", 64, 48, 1)

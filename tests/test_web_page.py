@@ -171,7 +171,7 @@ async def test_pictures_question_answer_and_again(tmp_path: Path, browser: Brows
         await expect(at.answer(0)).to_have_text("关于开放时间的回答", timeout=PATIENCE)
         await at.finished(0)
         await expect(page.locator(".meta").first).to_contain_text("fake-model")
-        await expect(page.locator(".meta").first).to_contain_text("多图提问")
+        await expect(page.locator(".meta").first).to_contain_text("多图比较")
         await expect(page.locator(".answer").first).to_have_attribute("aria-busy", "false")
 
         await at.ask("票价")

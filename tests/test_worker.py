@@ -114,8 +114,8 @@ async def test_a_burst_of_pictures_and_their_question_is_one_turn(bench: Bench, 
     await bench.store.accept([message_event(1, Image("a")), message_event(2, Image("b"))])
     await bench.store.accept([message_event(3, "哪张贵？")])
     await wait_until(lambda: len(bench.texts) == 1)
-    assert bench.texts == ["答哪张贵？ 图2 史0"]
-    (question, _answer) = await bench.store.history(message_event(1).session, 5)
+    assert bench.texts == ["答哪张贵？ 图2 史0\n\n（图1、图2）"]
+    (question, _answer) = (await bench.store.recall(message_event(1).session(), 5)).history
     assert [image.index for image in question.images] == [1, 2]
 
 

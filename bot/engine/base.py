@@ -40,12 +40,14 @@ class GenerateRequest:
 
     messages: system, history and the question last. pictures: encoded bytes (PNG, JPEG or WebP) by the SHA-256
     that the messages' Image parts name; a picture that is missing here is shown to the model as text only.
-    cache_salt: keeps prefix caches of different owners apart. priority: `quick` goes before `report`.
+    max_sides: the longest side (pixels) a picture is to be scaled to, by SHA-256. cache_salt: keeps prefix caches of
+    different owners apart. priority: `quick` goes before `report`.
     """
 
     messages: tuple[Message, ...]
     pictures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     sampling: SamplingParams = SamplingParams()
+    max_sides: Mapping[str, int] = field(default_factory=dict[str, int])
     cache_salt: str = ""
     priority: Priority = "quick"
 
@@ -93,8 +95,12 @@ class Engine(ABC):
     name: str
     #: tokens of prompt and answer together
     context_tokens: int = 8192
+    #: requests it works on at once; 0: as many as come
+    max_parallel: int = 0
     #: pictures leave this machine
     remote: bool = False
+    #: it writes texts of its own, and so can sum up a conversation
+    generates: bool = True
 
     @abstractmethod
     def stream(self, request: GenerateRequest) -> AsyncIterator[Chunk]:

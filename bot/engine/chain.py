@@ -10,8 +10,9 @@ from typing import Literal, Protocol, cast
 
 from bot.clock import Clock
 from bot.config import BreakerConfig
-from bot.engine.base import Chunk, Completion, Engine, GenerateRequest, collect
+from bot.engine.base import Chunk, Completion, Engine, GenerateRequest, Priority, collect
 from bot.engine.breaker import Breaker
+from bot.engine.slots import Queue, Slots
 from bot.errors import ContextTooLong, EngineError, EngineUnavailable
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class EngineChain:
         self._fallback = fallback
         self.engines: tuple[Engine, ...] = _distinct(heavy, light, reader)
         self._breakers = {id(engine): Breaker(breaker, clock) for engine in self.engines}
+        self._slots = {id(engine): Slots(engine.max_parallel, clock) for engine in self.engines}
 
     async def answer(self, model: Size, request: GenerateRequest, draft: Draft) -> Answer:
         """The first answer that an engine gives. A watched draft is shown the text as it grows.
@@ -88,6 +90,14 @@ class EngineChain:
             if completion is not None:
                 return Answer(completion, engine.name, self._note(model, engine, errors) if errors else "")
         raise _verdict(errors)
+
+    def engine(self, model: Size) -> Engine:
+        """The engine asked first for a size."""
+        return self._sizes[model]
+
+    def queue(self, model: Size, priority: Priority) -> Queue:
+        """What a request that comes now has before it."""
+        return self._slots[id(self._sizes[model])].queue(priority)
 
     async def start(self) -> None:
         """Load what the first request would otherwise wait for."""
@@ -121,13 +131,14 @@ class EngineChain:
         with self._breakers[id(engine)].watch():
             if engine is self._reader and stand_in:
                 return await _read(engine, request, draft)
-            try:
+            async with self._slots[id(engine)].hold(request.priority):
+                try:
+                    return await _generate(engine, request, draft)
+                except EngineUnavailable as error:
+                    if error.retry_after != 0:
+                        raise
+                # "Again at once": it noticed on the way how this model answers.
                 return await _generate(engine, request, draft)
-            except EngineUnavailable as error:
-                if error.retry_after != 0:
-                    raise
-            # "Again at once": it noticed on the way how this model answers.
-            return await _generate(engine, request, draft)
 
     def _note(self, model: Size, engine: Engine, errors: list[EngineError]) -> str:
         if engine is self._reader:

@@ -73,6 +73,7 @@ class OpenAIEngine(Engine):
 
     def __init__(self, name: str, config: OpenAIModel, clock: Clock, *, sleep: Sleep = asyncio.sleep) -> None:
         self.name = name
+        self.max_parallel = config.max_parallel
         self.context_tokens = config.context_tokens
         self._config = config
         self._clock = clock

@@ -31,7 +31,8 @@ async def render_messages(request: GenerateRequest, max_side: int) -> list[dict[
     urls = await _data_urls(request, max_side)
     images = [image for message in request.messages for image in message.images]
     labels = _labels(images)
-    several = len(images) > 1
+    # Pictures that are not shown stand as [图2：…] in the text: then the shown one needs its label as well.
+    several = len(images) > 1 or any("[图" in message.text for message in request.messages)
     return [_render(message, labels, urls, several) for message in request.messages]
 
 
@@ -79,7 +80,8 @@ async def _data_urls(request: GenerateRequest, max_side: int) -> dict[str, str]:
     urls: dict[str, str] = {}
     for sha256 in named & request.pictures.keys():
         try:
-            urls[sha256] = await asyncio.to_thread(data_url, request.pictures[sha256], max_side)
+            side = min(max_side, request.max_sides.get(sha256, max_side))
+            urls[sha256] = await asyncio.to_thread(data_url, request.pictures[sha256], side)
         except Exception as error:  # Pillow raises what its decoders raise; a bad picture must not cost the answer
             logger.warning("picture %s cannot be shown to the model: %s", sha256[:12], error)
     return urls

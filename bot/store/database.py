@@ -101,8 +101,10 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     # The driver must not begin transactions by itself: BEGIN IMMEDIATE below does.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # FULL: a commit survives power loss, not only a crash of the process.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY"):
+    # FULL: a commit survives power loss, not only a crash of the process. secure_delete: what is forgotten is
+    # overwritten.
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY", "secure_delete=ON")
+    for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

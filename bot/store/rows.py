@@ -95,20 +95,14 @@ def delivery_from_body(body: str) -> Delivery:
 
 
 def turn_row(session: str, seq: int, part: int, message: Message, now: float) -> dict[str, Any]:
-    """One half of a turn; `pictures` is the highest picture number in it."""
+    """One half of a turn."""
     return {
         "session": session,
         "event_seq": seq,
         "part": part,
         "body": _encode(message).decode(),
-        "pictures": max((image.index for image in message.images), default=0),
         "at": now,
     }
-
-
-def turn_message(body: str) -> Message:
-    """A half turn read back."""
-    return Message.from_dict(_decode(body))
 
 
 def media_row(image: Image, now: float) -> dict[str, Any]:

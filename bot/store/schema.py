@@ -101,7 +101,6 @@ turn = Table(
     Column("event_seq", BigInteger, nullable=False),
     Column("part", Integer, nullable=False),
     Column("body", Text, nullable=False),
-    Column("pictures", Integer, nullable=False),
     Column("at", Float, nullable=False),
     UniqueConstraint("event_seq", "part"),
 )

@@ -80,6 +80,7 @@ DEAD_EVENTS = (
     .values(state="dead", finished_at=bindparam("now"), error=bindparam("e"), attempts=event.c.attempts + 1)
 )
 RETRY_EVENTS = update(event).where(event.c.seq.in_(_seqs)).values(attempts=event.c.attempts + 1, error=bindparam("e"))
+KNOWN_DELIVERY = select(delivery.c.id).where(delivery.c.key == bindparam("key"))
 START_DELIVERY = update(delivery).where(delivery.c.id == bindparam("i")).values(state="sending")
 FINISH_DELIVERY = (
     update(delivery)
@@ -93,13 +94,6 @@ RETRY_DELIVERY = (
     .where(delivery.c.id == bindparam("i"))
     .values(state="queued", attempts=delivery.c.attempts + 1, error=bindparam("e"))
 )
-HISTORY = (
-    select(turn.c.body)
-    .where(turn.c.session == bindparam("session"))
-    .order_by(turn.c.id.desc())
-    .limit(bindparam("limit"))
-)
-PICTURE_COUNT = select(func.coalesce(func.max(turn.c.pictures), 0)).where(turn.c.session == bindparam("session"))
 ADD_TURN = insert(turn)
 ADD_DELIVERY = insert(delivery).returning(delivery.c.id, sort_by_parameter_order=True)
 
@@ -111,6 +105,8 @@ class Upserts:
     accept: Executable
     wake_lane: Executable
     add_media: Executable
+    #: the database's own insert, for statements that are built where they are used
+    insert: Any
 
 
 def upserts(dialect: str) -> Upserts:
@@ -133,6 +129,7 @@ def upserts(dialect: str) -> Upserts:
     ).returning(lane.c.key, lane.c.pending)
     seen = upsert(media)
     return Upserts(
+        insert=upsert,
         accept=upsert(event).on_conflict_do_nothing(),
         wake_lane=wake,
         add_media=seen.on_conflict_do_update(

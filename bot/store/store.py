@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,13 +21,14 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from bot.clock import Clock
 from bot.config import StoreConfig
 from bot.errors import LeaseLost, StoreFull
-from bot.event import Delivery, Event
+from bot.event import Delivery, Event, SessionChange
 from bot.message import Image, Message
-from bot.store import letters, queries, rows
+from bot.store import letters, queries, rows, sessions
 from bot.store import statements as sql
 from bot.store.database import DiskGuard, open_database
 from bot.store.inbox import Claim, ClaimRequest, Inbox
 from bot.store.rows import QueuedDelivery
+from bot.store.sessions import Memory
 from bot.store.writer import Writer
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class TurnRecord:
     """What a finished turn leaves: `seqs` are the events it answered, the last one names it.
 
     question and answer go to the history of `session` (None: nothing is remembered); error marks the events
-    dead instead of done; images are the pictures that were kept.
+    dead instead of done; images are the pictures that were kept, with their numbers.
     """
 
     seqs: tuple[int, ...]
@@ -51,15 +52,20 @@ class TurnRecord:
     answer: Message | None = None
     deliveries: tuple[Delivery, ...] = ()
     images: tuple[Image, ...] = ()
+    change: SessionChange = field(default_factory=SessionChange)
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A turn is on disk: its deliveries in order, and how much its lane still owes, these included."""
+    """A turn is on disk: its deliveries in order, and how much its lane still owes, these included.
+
+    orphans: SHA-256 of pictures that were forgotten and that nobody else refers to.
+    """
 
     deliveries: tuple[QueuedDelivery, ...]
     pending: int
+    orphans: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,19 +197,46 @@ class Store:
             sql.DEAD_EVENTS if record.error else sql.DONE_EVENTS,
             {"seqs": list(record.seqs), "now": now, "e": record.error or None},
         )
+        orphans: list[str] = []
+        if record.session:
+            sessions.add_pictures(connection, record.session, record.images, last, now)
+            orphans = sessions.apply(connection, self._upserts.insert, record.session, record.change, now)
         said = [record.question, record.answer]
         turns = [rows.turn_row(record.session, last, n, message, now) for n, message in enumerate(said) if message]
         if turns:
             connection.execute(sql.ADD_TURN, turns)
         if record.images:
             connection.execute(self._upserts.add_media, [rows.media_row(image, now) for image in record.images])
-        return Completed(_queue_deliveries(connection, last, record.deliveries, now), pending)
+        return Completed(_queue_deliveries(connection, last, record.deliveries, now), pending, tuple(orphans))
 
     async def retry_event(self, claim: Claim, seqs: Sequence[int], error: str) -> None:
         """Count one more failed try of events whose turn will be taken up again. Raises LeaseLost."""
         await self._write(_change, _Change(claim, 0, sql.RETRY_EVENTS, {"seqs": list(seqs), "e": error}))
 
     # ----------------------------------------------------------------- outbox
+
+    async def add_notice(self, claim: Claim, seq: int, delivery: Delivery) -> QueuedDelivery | None:
+        """Queue a delivery before the turn of event `seq` ends, marked `sending`; None if its key exists already.
+
+        Raises LeaseLost.
+        """
+        return await self._write(self._add_notice, (claim, seq, delivery))
+
+    def _add_notice(
+        self, connection: Connection, arguments: Sequence[tuple[Claim, int, Delivery]]
+    ) -> list[QueuedDelivery | LeaseLost | None]:
+        results: list[QueuedDelivery | LeaseLost | None] = []
+        for claim, seq, delivery in arguments:
+            row = rows.delivery_row(delivery, seq, "sending", self._clock.now())
+            known = connection.execute(sql.KNOWN_DELIVERY, {"key": delivery.key}).first()
+            if known is not None:
+                results.append(None)
+            elif _change_pending(connection, claim, 1) is None:
+                results.append(LeaseLost(claim.lane))
+            else:
+                id = connection.execute(sql.ADD_DELIVERY, [row]).scalar_one()
+                results.append(QueuedDelivery(id, "sending", 0, delivery))
+        return results
 
     async def start_delivery(self, claim: Claim, id: int) -> None:
         """Say on disk that it is about to be sent. Raises LeaseLost."""
@@ -222,19 +255,18 @@ class Store:
 
     # ---------------------------------------------------------------- reading
 
-    async def history(self, session: str, turns: int) -> list[Message]:
-        """The last `turns` turns of a session, oldest first."""
-        if turns <= 0:
-            return []
-        values = {"session": session, "limit": 2 * turns}
-        bodies = await self._read(lambda connection: connection.execute(sql.HISTORY, values).scalars().all())
-        return [rows.turn_message(body) for body in reversed(bodies)]
+    async def recall(self, session: str, turns: int) -> Memory:
+        """What a session remembers, with its last `turns` turns, oldest first."""
+        return await self._read(lambda connection: sessions.recall(connection, session, turns))
 
-    async def picture_count(self, session: str) -> int:
-        """How many pictures a session has numbered."""
-        return await self._read(
-            lambda connection: connection.execute(sql.PICTURE_COUNT, {"session": session}).scalar_one()
-        )
+    async def picture_numbers(self, session: str) -> dict[str, int]:
+        """The newest number of each of a session's pictures, by SHA-256."""
+        return await self._read(lambda connection: sessions.picture_numbers(connection, session))
+
+    async def expire(self, keep_days: float, keep_turns: int) -> list[str]:
+        """Forget old turns and pictures; returns the SHA-256 of pictures whose files may go."""
+        before = self._clock.now() - keep_days * 86_400
+        return await self._write(_expire, (before, keep_turns))
 
     async def event_status(self, platform: str, account_id: str, event_id: str) -> dict[str, Any] | None:
         """State of one event and its replies, for REST; None if it is not known."""
@@ -311,3 +343,7 @@ def _queue_deliveries(
     new = [rows.delivery_row(one, seq, state, now) for one, state in zip(deliveries, states, strict=True)]
     ids = connection.execute(sql.ADD_DELIVERY, new).scalars().all()
     return tuple(QueuedDelivery(id, state, 0, one) for id, state, one in zip(ids, states, deliveries, strict=True))
+
+
+def _expire(connection: Connection, arguments: Sequence[tuple[float, int]]) -> list[list[str]]:
+    return [sessions.expire(connection, before, keep_turns) for before, keep_turns in arguments]

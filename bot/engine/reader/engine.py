@@ -40,6 +40,7 @@ class ReaderEngine(Engine):
     name = "reader"
     context_tokens = 1 << 20
     remote = False
+    generates = False
 
     def __init__(self, config: ReaderModel | None = None, *, cached_pages: int = CACHED_PAGES) -> None:
         self._pool = OcrPool((config or ReaderModel()).processes)
