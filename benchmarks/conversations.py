@@ -96,7 +96,7 @@ def _kantu(folder: Path, model: str, replies: str, window: float) -> Process:
         "log_level": "WARNING",
         "server": {"port": "${PORT}"},
         "store": {"min_free_bytes": 0},
-        "worker": {"collect_pictures": window, "collect_questions": window},
+        "worker": {"collect_pictures": window, "collect_questions": window, "history_turns": 100},
         "models": {"light": {**engine, "context_tokens": 1_000_000}, "heavy": {**engine, "context_tokens": 1_000_000}},
         "adapters": {"generic": {"secrets": [secret], "reply_url": replies}},
     }

@@ -133,15 +133,22 @@ class _Judge:
         strangers = self._strangers(member, call)
         if strangers:
             self._wrong("mixed", turn, "nothing of other members", ", ".join(strangers))
-        if _same(call.pixels, turn.pictures):
+        wanted = self._in_reading_order(turn)
+        if _same(call.pixels, wanted):
             self._found.right_pictures[turn.kind] += 1
         else:
-            self._wrong("pictures", turn, _named(turn.pictures), self._shown(call.pixels))
+            self._wrong("pictures", turn, _named(wanted), self._shown(call.pixels))
         wrong = self._wrong_history(turn, call)
         if wrong:
             self._wrong("history", turn, *wrong)
         else:
             self._found.right_history[turn.kind] += 1
+
+    def _in_reading_order(self, turn: Turn) -> list[Numbered]:
+        """Pixels stand where a picture was sent or quoted last; right before the question when nobody told of it."""
+        told = [*(self._turns[id] for id in turn.history), turn]
+        places = {one: (place, 1, at) for place, each in enumerate(told) for at, one in enumerate(each.carried)}
+        return sorted(turn.pictures, key=lambda one: places.get(one, (len(told) - 1, 0, one.number)))
 
     def _strangers(self, member: Member, call: Call) -> list[str]:
         """Codes and pictures of others that this member never quoted."""

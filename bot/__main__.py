@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.basicConfig(
             level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
         )
+        if config.privacy.redact:
+            _redact_logs()
         return options.run(options, config)
     except ConfigError as error:
         print(f"kantu: {error}", file=sys.stderr)
@@ -41,6 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _redact_logs() -> None:
+    """On the handlers: a filter of the root logger would miss what its children log."""
+    from bot.redact import RedactingFilter
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RedactingFilter())
 
 
 def _parser() -> argparse.ArgumentParser:

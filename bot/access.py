@@ -14,16 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.config import Section
+from bot.config import AccessConfig
 from bot.errors import ConfigError
 from bot.event import MessageEvent, quote_key
-
-
-class AccessConfig(Section, frozen=True):
-    """Lists of names. allow: only these are answered (empty: all). deny: never these; it wins over allow."""
-
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
 
 
 def user(event: MessageEvent) -> str:

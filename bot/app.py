@@ -22,9 +22,10 @@ from bot.engine.base import Engine
 from bot.engine.chain import EngineChain
 from bot.errors import ConfigError
 from bot.fetch import Fetcher
-from bot.handler import Facts, Handlers
+from bot.handler import Handlers
 from bot.http import Http
 from bot.intake import Intake
+from bot.limits import Limiter
 from bot.media import MediaStore
 from bot.router import ModelRouter
 from bot.store import Store
@@ -111,19 +112,21 @@ class Core:
     media: MediaStore
     engines: EngineChain
     dispatcher: Dispatcher
+    limiter: Limiter | None = None
 
     @staticmethod
-    def build(config: Config, clock: Clock, facts: Facts | None = None) -> Core:
-        """Starts nothing; facts: for commands, where a service runs. Raises ConfigError."""
+    def build(config: Config, clock: Clock, store: Store | None = None) -> Core:
+        """Starts nothing; store: where a service runs, for limits and commands. Raises ConfigError."""
         folder = Path(config.data_dir)
         # Chats and pictures are nobody else's business.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         media = MediaStore(folder / "media", config.media, clock=clock)
         engines = build_engines(config, clock)
+        limiter = store and Limiter(store.usage, config.limits, config.access, clock, config.admins)
         dispatcher = Dispatcher(
-            load_handlers(config.handlers), ModelRouter(), engines, media.load, admins=config.admins, facts=facts
+            load_handlers(config.handlers), ModelRouter(), engines, media.load, limiter=limiter, facts=store
         )
-        return Core(media, engines, dispatcher)
+        return Core(media, engines, dispatcher, limiter)
 
     async def close(self) -> None:
         """End workers and connections."""
@@ -148,6 +151,8 @@ class Service:
             config.worker,
             clock,
             shared_sessions=config.conversations.group_sessions == "shared",
+            limiter=core.limiter,
+            redacted=config.privacy.redact,
         )
         self._webhooks = Webhooks(self._adapters, store, core.media, clock, config.server.body_timeout)
         self._server = Server(self._app(clock), config.server)

@@ -21,6 +21,7 @@ from bot.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Quota = Annotated[int, msgspec.Meta(ge=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 T = TypeVar("T")
 
@@ -111,6 +112,40 @@ class ConversationsConfig(Section, frozen=True):
     keep_turns: Count = 500
 
 
+class Allowance(Section, frozen=True):
+    """What one user, or one group, may have; None: no limit. A quota of 0: not at all.
+
+    per_minute and per_hour: messages to the bot. light, heavy: answers of a model a day. pictures: a day.
+    """
+
+    per_minute: Count | None = None
+    per_hour: Count | None = None
+    light_per_day: Quota | None = None
+    heavy_per_day: Quota | None = None
+    pictures_per_day: Quota | None = None
+
+
+class LimitsConfig(Section, frozen=True):
+    """user: for each user; group: for each group, all members together. timezone: where days begin."""
+
+    timezone: str = "Asia/Shanghai"
+    user: Allowance = Allowance()
+    group: Allowance = Allowance()
+
+
+class AccessConfig(Section, frozen=True):
+    """Lists of names. allow: only these are answered (empty: all). deny: never these; it wins over allow."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class PrivacyConfig(Section, frozen=True):
+    """redact: phone, ID-card and bank-card numbers and e-mail addresses are masked in logs and stored texts."""
+
+    redact: bool = False
+
+
 class MediaConfig(Section, frozen=True):
     """What a picture may be. Sides and pixels after decoding; bytes as received.
 
@@ -195,6 +230,9 @@ class Config(Section, frozen=True):
     store: StoreConfig = StoreConfig()
     worker: WorkerConfig = WorkerConfig()
     conversations: ConversationsConfig = ConversationsConfig()
+    access: AccessConfig = AccessConfig()
+    limits: LimitsConfig = LimitsConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     media: MediaConfig = MediaConfig()
     models: ModelsConfig = ModelsConfig()
     adapters: dict[str, dict[str, Any]] | None = None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from bot.drafts import Draft
 from bot.engine.chain import EngineChain
 from bot.event import MessageEvent, Reply
 from bot.handler import Context, Facts, Handlers, MessageHandler, ModelChoice, silent
+from bot.limits import Limiter
 from bot.router import ModelRouter
 from bot.store import Memory
 
 
 class Dispatcher:
-    """Holds what handlers may use; `load_picture` gives encoded bytes by SHA-256. admins: `platform/user id`."""
+    """Holds what handlers may use; `load_picture` gives encoded bytes by SHA-256."""
 
     def __init__(
         self,
@@ -22,14 +23,14 @@ class Dispatcher:
         engines: EngineChain,
         load_picture: Callable[[str], Awaitable[bytes]],
         *,
-        admins: Collection[str] = (),
+        limiter: Limiter | None = None,
         facts: Facts | None = None,
     ) -> None:
         self._tables = tables
         self._router = router
         self._engines = engines
         self._load_picture = load_picture
-        self._admins = frozenset(admins)
+        self._limiter = limiter
         self._facts = facts
 
     async def answer(
@@ -56,7 +57,8 @@ class Dispatcher:
             model=model,
             cache_salt=session or event.conversation.key,
             missing=missing,
-            admin=f"{event.conversation.platform}/{event.sender.id}" in self._admins,
+            limiter=self._limiter,
+            admin=self._limiter is not None and self._limiter.is_admin(event),
             facts=self._facts,
             notify=notify,
         )

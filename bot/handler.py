@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 from bot.drafts import Draft
 from bot.engine.chain import EngineChain
 from bot.event import MessageEvent, Reply
+from bot.limits import Limiter
 from bot.router import ModelRouter
 from bot.store import DeadLetter, Memory
 
@@ -50,8 +51,9 @@ class Context:
 
     memory: the session's earlier turns, numbered pictures and settings. load_picture: encoded bytes by SHA-256.
     model: forced by the caller, or "auto". cache_salt: the owner of prefix caches. missing: Chinese sentences on
-    pictures that could not be had. notify: says a line before the answer, once a turn. admin: the sender may use
-    admins' commands. facts: about the running service; None where there is none (API, command line).
+    pictures that could not be had. notify: says a line before the answer, once a turn. limiter: what the sender may
+    still ask; None where nobody counts. admin: the sender may use admins' commands. facts: about the running
+    service; None where there is none (API, command line).
     """
 
     memory: Memory
@@ -63,6 +65,7 @@ class Context:
     cache_salt: str = ""
     missing: tuple[str, ...] = ()
     notify: Callable[[str], Awaitable[None]] = silent
+    limiter: Limiter | None = None
     admin: bool = False
     facts: Facts | None = None
 

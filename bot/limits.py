@@ -15,53 +15,25 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from bot import access
-from bot.access import Access, AccessConfig
+from bot.access import Access
 from bot.clock import Clock
-from bot.config import Count, Section
+from bot.config import AccessConfig, Allowance, LimitsConfig
 from bot.errors import ConfigError
 from bot.event import MessageEvent
 from bot.store.rows import event_key
 from bot.store.usage import Ban, Counter, Usage
 
 Kind = Literal["light", "heavy", "picture"]
-Quota = Annotated[int, msgspec.Meta(ge=0)]
 
 _KINDS: Final[tuple[Kind, ...]] = ("light", "heavy", "picture")
 _NAMES: Final = {"light": "提问", "heavy": "报告", "picture": "图片"}
 _UNITS: Final = {"light": "次", "heavy": "篇", "picture": "张"}
 #: A ban for good is mentioned again after so many seconds.
 _LONG: Final = 366 * 86_400.0
-
-
-class Allowance(Section, frozen=True):
-    """What one user, or one group, may have; None: no limit. A quota of 0: not at all.
-
-    per_minute and per_hour: messages to the bot. light, heavy: answers of a model a day. pictures: a day.
-    """
-
-    per_minute: Count | None = None
-    per_hour: Count | None = None
-    light_per_day: Quota | None = None
-    heavy_per_day: Quota | None = None
-    pictures_per_day: Quota | None = None
-
-    def per_day(self, kind: Kind) -> int | None:
-        """The quota of a kind."""
-        return {"light": self.light_per_day, "heavy": self.heavy_per_day, "picture": self.pictures_per_day}[kind]
-
-
-class LimitsConfig(Section, frozen=True):
-    """user: for each user; group: for each group, all members together. timezone: where days begin."""
-
-    timezone: str = "Asia/Shanghai"
-    user: Allowance = Allowance()
-    group: Allowance = Allowance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +94,15 @@ class Limiter:
         refusal = await self._taken(event, list(self._quotas(event, kind, amount, now)), kind, now)
         return await self._verdict(event, refusal)
 
+    async def ban(self, name: str, days: float | None, event: MessageEvent) -> None:
+        """Shut a name out (see bot.access), for some days or for good. Raises ConfigError on what is no name."""
+        until = None if days is None else self._clock.now() + days * 86_400
+        await self._usage.ban(access.check_name(name), until, "", access.user(event))
+
+    async def unban(self, name: str) -> bool:
+        """Let a name in again; False if it was not shut out."""
+        return await self._usage.unban(access.check_name(name))
+
     async def report(self, event: MessageEvent) -> str:
         """Today's use in Chinese, for its asker: one line a kind."""
         if self.is_admin(event):
@@ -133,7 +114,7 @@ class Limiter:
 
     async def _use_of(self, subject: str, allowance: Allowance) -> list[str]:
         used = await self._usage.used(subject)
-        limits = [(kind, allowance.per_day(kind)) for kind in _KINDS]
+        limits = [(kind, _per_day(allowance, kind)) for kind in _KINDS]
         return [
             f"{_NAMES[kind]}：已用 {used.get(kind, 0)} {_UNITS[kind]}，共 {limit} {_UNITS[kind]}"
             for kind, limit in limits
@@ -155,7 +136,7 @@ class Limiter:
     def _quotas(self, event: MessageEvent, kind: Kind, amount: int, now: float) -> Iterator[Counter]:
         period, ends = _day(now, self._zone)
         for subject, allowance in self._subjects(event):
-            limit = allowance.per_day(kind)
+            limit = _per_day(allowance, kind)
             if limit is not None:
                 yield Counter(subject, kind, period, amount, limit, ends)
 
@@ -185,6 +166,12 @@ class Limiter:
         # Nobody asked the bot: no answer, and the one sentence is kept for who does.
         said = event.to_me and await self._usage.notice(refusal.about, _key(event))
         return Verdict(False, refusal.say if said else "", refusal.reason)
+
+
+def _per_day(allowance: Allowance, kind: Kind) -> int | None:
+    """The quota of a kind."""
+    quotas = {"light": allowance.light_per_day, "heavy": allowance.heavy_per_day, "picture": allowance.pictures_per_day}
+    return quotas[kind]
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -6,7 +6,7 @@ Equal content, equal message. Pictures are named by the SHA-256 of the bytes rec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,6 +95,18 @@ class Message:
             return part
 
         return Message(self.role, tuple(new for new in map(swap, self.parts) if new is not None))
+
+    def map_text(self, change: Callable[[str], str]) -> Message:
+        """The same message with its texts changed, those of quoted messages included."""
+
+        def swap(part: Part) -> Part:
+            if isinstance(part, Text):
+                return Text(change(part.text))
+            if isinstance(part, Quote):
+                return Quote(part.message.map_text(change), part.sender)
+            return part
+
+        return Message(self.role, tuple(map(swap, self.parts)))
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Message:

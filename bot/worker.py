@@ -21,7 +21,9 @@ from bot.dispatcher import Dispatcher
 from bot.errors import ContextTooLong, EngineUnavailable, LeaseLost, RequestRejected
 from bot.event import Delivery, MessageEvent, Reply, ScheduledEvent
 from bot.intake import Intake
+from bot.limits import Limiter
 from bot.message import Image, Message, Text
+from bot.redact import redact
 from bot.store import Claim, Store, TurnRecord
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class Worker:
         clock: Clock,
         *,
         shared_sessions: bool = False,
+        limiter: Limiter | None = None,
+        redacted: bool = False,
     ) -> None:
         self._store = store
         self._adapters = adapters
@@ -59,6 +63,8 @@ class Worker:
         self._config = config
         self._clock = clock
         self._shared = shared_sessions
+        self._limiter = limiter
+        self._redacted = redacted
         self._deliverer = Deliverer(store, adapters, config, clock)
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._stopping = False
@@ -174,6 +180,9 @@ class Worker:
             return (await self._store.complete(claim, TurnRecord(turn.seqs))).pending
         event, images = turn.event, ()
         try:
+            refused = await self._refused(turn.event)
+            if refused is not None:
+                return await self._finish(claim, self._record(turn, event, (), refused if refused.parts else None))
             event, images, missing = await self._intake.fetch(turn.event, self._adapters, self._session(turn.event))
             reply = await self._reply(claim, turn, event, missing)
         except EngineUnavailable as error:
@@ -190,6 +199,18 @@ class Worker:
             log.exception("a turn failed in %s", claim.lane)
             return await self._again(claim, turn, f"{type(error).__name__}: {error}", None)
         return await self._finish(claim, self._record(turn, event, images, reply))
+
+    async def _refused(self, event: MessageEvent) -> Reply | None:
+        """What to say to somebody who may not ask now: a reply without parts is silence; None: welcome."""
+        if self._limiter is None:
+            return None
+        verdict = await self._limiter.admit(event)
+        if verdict.allowed and event.message.images:
+            verdict = await self._limiter.charge(event, "picture", len(event.message.images))
+        if verdict.allowed:
+            return None
+        log.info("%s is not answered: %s", event.conversation.key, verdict.reason)
+        return Reply((Text(verdict.say),) if verdict.say else (), remember=False)
 
     async def _reply(self, claim: Claim, turn: Turn, event: MessageEvent, missing: tuple[str, ...]) -> Reply | None:
         async def notify(text: str) -> None:
@@ -208,12 +229,16 @@ class Worker:
         return TurnRecord(
             turn.seqs,
             session=self._session(event),
-            question=event.message if reply.remember else None,
-            answer=Message("assistant", reply.parts) if reply.remember else None,
+            question=self._kept(event.message) if reply.remember else None,
+            answer=self._kept(Message("assistant", reply.parts)) if reply.remember else None,
             deliveries=plan(reply, event, self._text_length(event)),
             images=images,
             change=reply.change,
         )
+
+    def _kept(self, message: Message) -> Message:
+        """As it goes to the history: with private numbers masked where that is wished."""
+        return message.map_text(redact) if self._redacted else message
 
     def _session(self, event: MessageEvent) -> str:
         return event.session(shared=self._shared)

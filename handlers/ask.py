@@ -11,6 +11,7 @@ from bot.engine.chain import Answer
 from bot.errors import EngineError
 from bot.event import MessageEvent, Reply, SessionChange
 from bot.handler import Context, Handlers, addressed
+from bot.limits import ALLOWED
 from bot.message import Image, Message, Quote, Text, system, user
 from bot.references import resolve
 from bot.router import OFFER, Route
@@ -58,8 +59,10 @@ async def answer(event: MessageEvent, context: Context) -> Reply | None:
     meant = resolve(question.text, _sent(question), context.memory.pictures, _quoted(question), context.memory.focus)
     if meant.ask:
         return Reply((Text(meant.ask),), reason="指代不明")
-    asked = Asked(_worded(question, route), route, meant.images)
-    return await _answer(asked, context)
+    verdict = await context.limiter.charge(event, route.model) if context.limiter else ALLOWED
+    if not verdict.allowed:
+        return Reply((Text(verdict.say),), remember=False, reason="额度") if verdict.say else None
+    return await _answer(Asked(_worded(question, route), route, meant.images), context)
 
 
 async def _answer(asked: Asked, context: Context) -> Reply:

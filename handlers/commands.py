@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bot.errors import ConfigError
 from bot.event import MessageEvent, Reply, SessionChange
 from bot.handler import Context, Handlers
 from bot.message import Text
@@ -119,9 +120,36 @@ async def _pictures(event: MessageEvent, context: Context, argument: str) -> Rep
     return _say("\n".join(lines))
 
 
+@_command("额度 quota", "今天还能问多少", "查看额度 剩余额度 我的额度")
+async def _quota(event: MessageEvent, context: Context, argument: str) -> Reply:
+    return _say(await context.limiter.report(event) if context.limiter else "这里不限用量。")
+
+
 @_command("人工 human", "转人工", "转人工 人工 人工客服 转人工客服")
 async def _human(event: MessageEvent, context: Context, argument: str) -> Reply:
     return _say("已记下：这里需要人工处理，请稍候，会有同事来看。")
+
+
+@_command("封禁 ban", "不再回答某人：/封禁 feishu/ou_x，或加天数", admin=True)
+async def _ban(event: MessageEvent, context: Context, argument: str) -> Reply:
+    name, _, days = argument.partition(" ")
+    days = days.strip()
+    if context.limiter is None or not name or (days and not (days.isascii() and days.isdecimal())):
+        return _say("写法：/封禁 平台/用户编号，或 /封禁 平台/用户编号 天数。")
+    try:
+        await context.limiter.ban(name, float(days) if days else None, event)
+    except ConfigError:
+        return _say("这不是一个能封禁的名字，写法如 feishu/ou_x 或 feishu/group/oc_x。")
+    return _say(f"已封禁 {name}" + (f"，{days} 天后解除。" if days else "。"))
+
+
+@_command("解封 unban", "解除封禁：/解封 feishu/ou_x", admin=True)
+async def _unban(event: MessageEvent, context: Context, argument: str) -> Reply:
+    try:
+        known = context.limiter is not None and await context.limiter.unban(argument)
+    except ConfigError:
+        known = False
+    return _say("已解封。" if known else "没有封禁这个名字。")
 
 
 @_command("统计 stats", "积压和死信的数量", admin=True)

@@ -14,12 +14,13 @@ from fakes import FakeAdapter, FakeEngine, message_event
 
 from bot.adapter import Limits
 from bot.clock import Clock
-from bot.config import BreakerConfig, MediaConfig, StoreConfig, WorkerConfig
+from bot.config import AccessConfig, Allowance, BreakerConfig, LimitsConfig, MediaConfig, StoreConfig, WorkerConfig
 from bot.dispatcher import Dispatcher
 from bot.engine.base import GenerateRequest
 from bot.engine.chain import EngineChain
 from bot.event import MessageEvent
 from bot.intake import Intake
+from bot.limits import Limiter
 from bot.media import MediaStore
 from bot.message import Image, Quote, user
 from bot.router import ModelRouter
@@ -53,6 +54,7 @@ class Room:
 
     def __init__(self, folder: Path, wait: Wait, **config: Any) -> None:
         self.folder, self.wait, self.config = folder, wait, config
+        self.limits: LimitsConfig = config.pop("limits", LimitsConfig())
         self.engine = FakeEngine(answer=seen, context_tokens=config.pop("context_tokens", 8192))
         self.engine.max_parallel = config.pop("max_parallel", 0)
         self.adapter = FakeAdapter(limits=Limits(text_length=100_000))
@@ -67,10 +69,13 @@ class Room:
         self.media = MediaStore(self.folder / "media", MediaConfig())
         chain = EngineChain(self.engine, None, None, BreakerConfig(), clock)
         tables = [commands.on, ask.on]
-        dispatcher = Dispatcher(tables, ModelRouter(), chain, self.media.load, admins=["fake/boss"], facts=self.store)
+        limiter = Limiter(self.store.usage, self.limits, AccessConfig(), clock, ["fake/boss"])
+        dispatcher = Dispatcher(tables, ModelRouter(), chain, self.media.load, limiter=limiter, facts=self.store)
         worker = WorkerConfig(collect_pictures=0.05, collect_questions=0.02, retry_base=0.01)
         intake = Intake(self.store, self.media)
-        self.worker = Worker(self.store, {"fake": self.adapter}, intake, dispatcher, worker, clock, **self.config)
+        self.worker = Worker(
+            self.store, {"fake": self.adapter}, intake, dispatcher, worker, clock, limiter=limiter, **self.config
+        )
         self.task = asyncio.create_task(self.worker.run())
 
     async def stop(self) -> None:
@@ -266,4 +271,36 @@ async def test_a_long_queue_is_said_and_a_quick_question_passes_the_reports(tmp_
     await wait_until(lambda: len(room.adapter.sent) == 9)
     order = [delivery.conversation.chat_id for delivery in room.adapter.sent if "前面还有" not in delivery.text]
     assert order.index("quick") == 1
+    await room.stop()
+
+
+async def test_quotas_are_refused_once_and_then_in_silence(tmp_path: Path, wait_until: Wait) -> None:
+    limits = LimitsConfig(user=Allowance(light_per_day=2, pictures_per_day=1))
+    room = Room(tmp_path, wait_until, limits=limits)
+    await room.start()
+    assert "看到[1]" in await room.say(picture(1), "这是什么", sender="甲")
+    assert "图片" in await room.say(picture(2), "这是什么", sender="甲")
+    await room.say("多少钱", sender="甲")
+    assert "提问" in await room.say("多少钱", sender="甲")
+    await room.store.accept([message_event(700, "多少钱", sender="甲"), message_event(701, "多少钱", sender="boss")])
+    await wait_until(lambda: room.adapter.sent[-1].reply_to == "m701")
+    assert [d.reply_to for d in room.adapter.sent if d.reply_to == "m700"] == []
+    assert "提问" in await room.say("/额度", sender="甲")
+    await room.stop()
+
+
+async def test_a_ban_holds_until_it_is_lifted(room: Room) -> None:
+    assert "已封禁" in await room.say("/封禁 fake/甲", sender="boss")
+    assert "看到" not in await room.say("你好吗", sender="甲")
+    assert "已解封" in await room.say("/解封 fake/甲", sender="boss")
+    assert "看到" in await room.say("今天几号", sender="甲")
+    assert "名字" in await room.say("/封禁 a/b/c/d/e", sender="boss")
+
+
+async def test_private_numbers_are_masked_in_what_is_kept(tmp_path: Path, wait_until: Wait) -> None:
+    room = Room(tmp_path, wait_until, redacted=True)
+    await room.start()
+    assert "13812344406" in await room.say("我的电话13812344406对吗")
+    memory = await room.store.recall(message_event(1).session(), 5)
+    assert all("13812344406" not in message.text for message in memory.history)
     await room.stop()

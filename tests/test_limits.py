@@ -11,11 +11,11 @@ import pytest
 from fakes import FakeClock, message_event
 
 from bot import access
-from bot.access import AccessConfig, check_name
-from bot.config import convert
+from bot.access import check_name
+from bot.config import AccessConfig, Allowance, LimitsConfig, convert
 from bot.errors import ConfigError
 from bot.event import MessageEvent
-from bot.limits import ALLOWED, Allowance, Limiter, LimitsConfig, Verdict
+from bot.limits import ALLOWED, Limiter, Verdict
 from bot.store import Store
 from bot.store.usage import Usage
 
@@ -24,7 +24,7 @@ Build = Callable[..., Limiter]
 
 @pytest.fixture
 def usage(store: Store, clock: FakeClock) -> Usage:
-    return Usage(store._write, store._read, store._upserts.insert, clock)
+    return store.usage
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from bot.store.usage import RECEIPT_KEPT, Counter, Usage
 
 
 def usage_of(store: Store, clock: FakeClock) -> Usage:
-    return Usage(store._write, store._read, store._upserts.insert, clock)
+    return store.usage
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from bot.store.database import DiskGuard, open_database
 from bot.store.inbox import Claim, ClaimRequest, Inbox
 from bot.store.rows import QueuedDelivery
 from bot.store.sessions import Memory
+from bot.store.usage import Usage
 from bot.store.writer import Writer
 
 T = TypeVar("T")
@@ -89,6 +90,7 @@ class Store:
         self._upserts = sql.upserts(engine.dialect.name)
         self._writer = Writer(engine, asyncio.get_running_loop())
         self._inbox = Inbox(self._upserts, config, clock)
+        self.usage = Usage(self._write, self._read, self._upserts.insert, clock)
         self._reading = engine.execution_options(reading=True)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         #: set whenever a lane may have become claimable
@@ -296,9 +298,9 @@ class Store:
         return await self._read(queries.counts)
 
     async def sweep(self) -> int:
-        """Forget finished events and deliveries older than keep_ids_days and empty lanes; returns rows removed."""
+        """Forget finished events, deliveries and counters that are over, and empty lanes; returns rows removed."""
         before = self._clock.now() - self._config.keep_ids_days * 86_400
-        return await self._write(queries.sweep, before)
+        return await self._write(queries.sweep, before) + await self.usage.sweep(self._clock.now())
 
     async def _write(self, operation: Callable[[Connection, Sequence[Any]], Sequence[Any]], argument: Any) -> Any:
         try:
