@@ -1,8 +1,8 @@
 """Inbox → handler → outbox → platform.
 
-One task per claimed conversation, up to `concurrency` at once; a task sends what is owed, then answers the
-conversation's events turn by turn. A model call holds no transaction and no thread. Whatever a task was doing
-when it dies is done again by the next claim: nothing lives in memory only.
+One task per claimed conversation, up to `concurrency` at once; a task sends what is owed, then answers one turn.
+A model call holds no transaction and no thread. Whatever a task was doing when it dies is done again by the next
+claim: nothing lives in memory only.
 """
 
 from __future__ import annotations
@@ -156,22 +156,22 @@ class Worker:
             await self._store.release(claim, delay=backoff(self._config, self._clock, 0))
 
     async def _lane(self, claim: Claim) -> Later | int:
-        """Send, then answer; what the lane owes at the end, or when it is to be looked at again."""
+        """Send what is owed, then answer one turn; what the lane owes at the end, or when to look at it again.
+
+        One turn only: what arrived while it was answered may belong to the next one, and only a new claim sees it.
+        """
         owed: Later | int = 1
         for queued in claim.deliveries:
             owed = await self._deliverer.deliver(claim, queued, fresh=False)
             if isinstance(owed, Later):
                 return owed
-        left = list(claim.events)
-        while left and not self._stopping:
-            turn = collate(left, self._clock.now(), self._config.collect_pictures, self._config.collect_questions)
-            if isinstance(turn, Wait):
-                return Later(turn.seconds, waiting=True)
-            left = [one for one in left if one not in turn.queued]
-            owed = await self._turn(claim, turn)
-            if isinstance(owed, Later):
-                return owed
-        return owed
+        if not claim.events or self._stopping:
+            return owed
+        settings = self._config
+        turn = collate(claim.events, self._clock.now(), settings.collect_pictures, settings.collect_questions)
+        if isinstance(turn, Wait):
+            return Later(turn.seconds, waiting=True)
+        return await self._turn(claim, turn)
 
     async def _turn(self, claim: Claim, turn: Turn) -> Later | int:
         """Answer one turn and deliver."""

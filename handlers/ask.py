@@ -13,7 +13,7 @@ from bot.event import MessageEvent, Reply, SessionChange
 from bot.handler import Context, Handlers, addressed
 from bot.limits import ALLOWED
 from bot.message import Image, Message, Quote, Text, system, user
-from bot.references import resolve
+from bot.references import Reference, names_pictures, resolve
 from bot.router import OFFER, Route
 
 on = Handlers()
@@ -52,11 +52,11 @@ async def answer(event: MessageEvent, context: Context) -> Reply | None:
     route = _route(event, context)
     if route.label == "chatter":
         return None
-    if route.label == "command":
+    if route.label == "command" and route.confidence == 1.0:
         return Reply((Text(_UNKNOWN_COMMAND),), remember=False, reason=route.reason)
     if route.label == "human":
         return Reply((Text(_HUMAN),), reason=route.reason)
-    meant = resolve(question.text, _sent(question), context.memory.pictures, _quoted(question), context.memory.focus)
+    meant = _meant(question, context)
     if meant.ask:
         return Reply((Text(meant.ask),), reason="指代不明")
     verdict = await context.limiter.charge(event, route.model) if context.limiter else ALLOWED
@@ -94,6 +94,15 @@ def _route(event: MessageEvent, context: Context) -> Route:
         return route
     heavy = forced == "heavy"
     return Route("report" if heavy else "quick", "heavy" if heavy else "light", "按你的指定", 1.0, text=route.text)
+
+
+def _meant(question: Message, context: Context) -> Reference:
+    memory, sent, quoted = context.memory, _sent(question), _quoted(question)
+    begun_anew = not (memory.history or memory.summary)
+    if begun_anew and not (sent or quoted or names_pictures(question.text)):
+        # After /重置 old pictures are there to be named, but nothing is talked about any more.
+        return Reference(())
+    return resolve(question.text, sent, memory.pictures, quoted, memory.focus)
 
 
 def _sent(message: Message) -> tuple[Image, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -163,6 +164,8 @@ async def test_a_group_may_share_one_history(tmp_path: Path, wait_until: Wait) -
 async def test_reset_begins_anew_and_keeps_the_numbers(room: Room) -> None:
     await room.say(picture(1), "这是什么")
     assert "新的话题" in await room.say("/重置")
+    assert "看到[]" in await room.say("单价呢")
+    await room.say("/重置")
     reply = await room.say("图1呢")
     assert "看到[1]" in reply
     assert "这是什么" not in reply
@@ -189,6 +192,22 @@ async def test_a_picture_that_others_refer_to_stays(room: Room) -> None:
     await room.say(picture(1), "这是什么", chat="b")
     await room.say("/忘记", chat="a")
     assert "看到[1]" in await room.say("图1多少钱", chat="b")
+
+
+async def test_forgetting_takes_no_picture_from_a_message_that_still_waits(room: Room) -> None:
+    data = png(30)
+    sha256 = hashlib.sha256(data).hexdigest()
+    for chat in ("a", "b"):
+        await room.media.stash(data)
+        if chat == "a":
+            await room.say(Image(f"inline:{sha256}"), "这是什么", chat=chat)
+    room.engine.gate = asyncio.Event()
+    waiting = [message_event(800, "先来的", chat="b"), message_event(801, Image(f"inline:{sha256}"), "看", chat="b")]
+    await room.store.accept(waiting)
+    assert "已删除" in await room.say("/忘记", chat="a")
+    room.engine.gate.set()
+    await room.wait(lambda: room.adapter.sent[-1].reply_to == "m801")
+    assert "看到[1]" in room.adapter.sent[-1].text
 
 
 async def test_the_model_can_be_chosen_for_a_conversation(room: Room) -> None:

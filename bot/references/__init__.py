@@ -41,7 +41,7 @@ stay meant where the text joins them to what it names (和图1比), as does what
 Where several could be meant or the number does not exist, the user is asked.
 """
 
-from bot.references.meaning import Reference, resolve
+from bot.references.meaning import Reference, names_pictures, resolve
 from bot.references.scene import Known
 
-__all__ = ["Known", "Reference", "resolve"]
+__all__ = ["Known", "Reference", "names_pictures", "resolve"]

@@ -73,6 +73,11 @@ def resolve(
         return Reference((), str(unclear))
 
 
+def names_pictures(text: str) -> bool:
+    """The text names pictures in some way (图2, 第二张, 刚才那张, 这张 …)."""
+    return bool(mentions(unicodedata.normalize("NFKC", text)[: 2 * _READ]))
+
+
 def _meant(text: str, scene: Scene) -> Pictures:
     named = _named(text, scene)
     if not named.meant:

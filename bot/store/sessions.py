@@ -24,13 +24,14 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    text,
     update,
 )
 
 from bot.event import Forget, SessionChange
 from bot.message import Image, Message
 from bot.references import Known
-from bot.store.schema import delivery, media, metadata, turn
+from bot.store.schema import NEW, QUEUED, delivery, event, media, metadata, turn
 
 session = Table(
     "session",
@@ -169,13 +170,21 @@ def _forget(connection: Connection, key: str, what: Forget) -> list[str]:
 
 
 def _orphans(connection: Connection, gone: Sequence[str]) -> list[str]:
-    """Of these pictures, those that no session has left; their metadata goes."""
+    """Of these pictures, those that no session has left and no unfinished event names; their metadata goes."""
     if not gone:
         return []
     kept = set(connection.execute(select(picture.c.sha256).where(picture.c.sha256.in_(gone))).scalars())
-    orphans = [sha256 for sha256 in gone if sha256 not in kept]
+    orphans = [sha256 for sha256 in gone if sha256 not in kept and not _awaited(connection, sha256)]
     connection.execute(delete(media).where(media.c.sha256.in_(orphans)))
     return orphans
+
+
+def _awaited(connection: Connection, sha256: str) -> bool:
+    """A message that is still to be answered brought the same picture along."""
+    named = event.c.body.contains(sha256)
+    return any(
+        connection.execute(select(event.c.seq).where(text(state), named).limit(1)).first() for state in (NEW, QUEUED)
+    )
 
 
 def _picture_row(key: str, image: Image, seq: int, now: float) -> dict[str, Any]:
