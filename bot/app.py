@@ -38,8 +38,10 @@ from bot.worker import Worker
 
 log = logging.getLogger(__name__)
 
-_SWEEP_EVERY = 3600.0
+_SWEEP_EVERY = 600.0
 _STASH_KEPT = 7 * 86_400.0
+#: Seconds after which bytes that came inside a webhook are dropped when no event waits for them.
+_STASH_LEFT = 300.0
 
 
 def load_handlers(names: Sequence[str]) -> list[Handlers]:
@@ -210,12 +212,18 @@ class Service:
         for sha256 in await self.store.expire(kept.keep_days, kept.keep_turns):
             await self._core.media.delete(sha256)
 
+    async def _drop_stashes(self) -> None:
+        for sha256 in await self._core.media.stashed(_STASH_LEFT):
+            if not await self.store.awaits(sha256):
+                await self._core.media.drop_stash(sha256)
+
     async def _sweep_forever(self) -> None:
         while True:
             try:
                 await self.store.sweep()
                 await self._core.media.sweep(_STASH_KEPT)
                 await self._forget_old()
+                await self._drop_stashes()
             except Exception:
                 log.exception("the sweep failed; trying again in an hour")
             await asyncio.sleep(_SWEEP_EVERY)

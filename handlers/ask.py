@@ -98,9 +98,9 @@ def _route(event: MessageEvent, context: Context) -> Route:
 
 def _meant(question: Message, context: Context) -> Reference:
     memory, sent, quoted = context.memory, _sent(question), _quoted(question)
-    begun_anew = not (memory.history or memory.summary)
-    if begun_anew and not (sent or quoted or names_pictures(question.text)):
-        # After /重置 old pictures are there to be named, but nothing is talked about any more.
+    newest = max((known.image.index for known in memory.pictures), default=0)
+    nothing_at_hand = newest <= memory.named_to and not memory.focus
+    if nothing_at_hand and not (sent or quoted or names_pictures(question.text)):
         return Reference(())
     return resolve(question.text, sent, memory.pictures, quoted, memory.focus)
 

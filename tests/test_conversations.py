@@ -165,10 +165,11 @@ async def test_reset_begins_anew_and_keeps_the_numbers(room: Room) -> None:
     await room.say(picture(1), "这是什么")
     assert "新的话题" in await room.say("/重置")
     assert "看到[]" in await room.say("单价呢")
-    await room.say("/重置")
+    assert "看到[]" in await room.say("那税额呢")
     reply = await room.say("图1呢")
     assert "看到[1]" in reply
     assert "这是什么" not in reply
+    assert "看到[1]" in await room.say("税额呢")
     assert "看到[2]" in await room.say(picture(2), "这是什么")
 
 

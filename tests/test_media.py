@@ -242,10 +242,16 @@ async def test_absent_pictures_and_false_names(store: MediaStore) -> None:
             store.path(name)
 
 
+def age(folder: Path, sha256: str) -> None:
+    """As if it had been put aside an hour ago."""
+    path = folder / "media" / "incoming" / sha256
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3600))
+
+
 async def test_delete_forgets_every_copy(store: MediaStore, tmp_path: Path) -> None:
     data = encoded(drawing())
     image, other = await store.keep(data), await store.keep(encoded(drawing(), "JPEG"))
-    await store.stash(data)
+    age(tmp_path, await store.stash(data))
     await store.delete(image.sha256)
     await store.delete(image.sha256)
     files = [path for path in (tmp_path / "media").rglob("*") if path.is_file()]
@@ -258,6 +264,12 @@ async def test_stashed_bytes_come_back_unchecked(store: MediaStore, tmp_path: Pa
     names = await asyncio.gather(*(store.stash(blob) for blob in blobs))
     assert names == [hashlib.sha256(blob).hexdigest() for blob in blobs]
     assert await asyncio.gather(*(store.unstash(name) for name in names)) == blobs
+    # Somebody may have put the same bytes aside this very moment.
+    await store.drop_stash(names[0])
+    assert await store.unstash(names[0]) == blobs[0]
+    assert await store.stashed(60) == []
+    age(tmp_path, names[0])
+    assert await store.stashed(60) == [names[0]]
     await store.drop_stash(names[0])
     await store.drop_stash(names[0])
     with pytest.raises(MediaError):

@@ -31,6 +31,8 @@ from bot.message import Image
 T = TypeVar("T")
 
 _DISK_THREADS: Final = 8
+#: Seconds in which an event whose bytes were put aside is certainly on disk.
+_JUST_NOW: Final = 30.0
 _ENDINGS: Final = {".jpg": "image/jpeg", ".png": "image/png"}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -97,8 +99,12 @@ class MediaStore:
         return await self._in_thread(lambda: _read(self._stashed(sha256)))
 
     async def drop_stash(self, sha256: str) -> None:
-        """Remove bytes put aside. Absent ones are no error."""
-        await self._in_thread(lambda: self._stashed(sha256).unlink(missing_ok=True))
+        """Remove bytes put aside, unless somebody put them aside again just now. Absent ones are no error."""
+        await self._in_thread(self._drop_stash, sha256)
+
+    async def stashed(self, older_than: float) -> list[str]:
+        """SHA-256 of what was put aside more than `older_than` seconds ago, to be dropped where nobody waits for it."""
+        return await self._in_thread(self._stashed_before, self._clock.now() - older_than)
 
     async def sweep(self, older_than: float) -> int:
         """Remove what was put aside or left half-written more than `older_than` seconds ago; returns how many."""
@@ -162,7 +168,17 @@ class MediaStore:
     def _delete(self, sha256: str) -> None:
         for ending in _ENDINGS:
             self._kept(sha256, ending).unlink(missing_ok=True)
-        self._stashed(sha256).unlink(missing_ok=True)
+        self._drop_stash(sha256)
+
+    def _drop_stash(self, sha256: str) -> None:
+        # A twin may have been put aside a moment ago, its event not yet on disk: nobody can tell that it is needed.
+        path = self._stashed(sha256)
+        with contextlib.suppress(FileNotFoundError):
+            if _changed(path) < self._clock.now() - _JUST_NOW:
+                path.unlink(missing_ok=True)
+
+    def _stashed_before(self, before: float) -> list[str]:
+        return [path.name for path in (self._folder / "incoming").iterdir() if _changed(path) < before]
 
     def _write_stash(self, data: bytes) -> str:
         sha256 = _sha256(data)

@@ -49,11 +49,12 @@ def _partial_index(name: str, predicate: str, *columns: Column[Any]) -> None:
 
 NEW = "state = 'new'"
 QUEUED = "state = 'queued'"
+DEAD = "state = 'dead'"
 OPEN = "state IN ('queued', 'sending')"
 
 _partial_index("event_new", NEW, event.c.seq)
 _partial_index("event_queued", QUEUED, event.c.lane, event.c.seq)
-_partial_index("event_dead", "state = 'dead'", event.c.seq)
+_partial_index("event_dead", DEAD, event.c.seq)
 Index("event_finished", event.c.finished_at)
 
 lane = Table(

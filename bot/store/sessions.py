@@ -31,7 +31,7 @@ from sqlalchemy import (
 from bot.event import Forget, SessionChange
 from bot.message import Image, Message
 from bot.references import Known
-from bot.store.schema import NEW, QUEUED, delivery, event, media, metadata, turn
+from bot.store.schema import DEAD, NEW, QUEUED, delivery, event, media, metadata, turn
 
 session = Table(
     "session",
@@ -44,6 +44,8 @@ session = Table(
     Column("summary", Text, nullable=False),
     # turns up to this id are in the summary, and no longer sent along
     Column("summarised_to", BigInteger, nullable=False),
+    # pictures up to this number were there when the talk began anew: they are meant by name only
+    Column("named_to", Integer, nullable=False),
     Column("used_at", Float, nullable=False),
 )
 
@@ -70,7 +72,8 @@ class Memory:
     """All that a turn starts from; history oldest first, without what the summary covers.
 
     focus: the pictures that the last turn was about. turn_ids: ids of the history's messages, to say what a summary
-    covers. model: auto, light or heavy, as the user chose.
+    covers. model: auto, light or heavy, as the user chose. named_to: pictures up to this number are meant by name
+    only, since the talk began anew after them.
     """
 
     history: tuple[Message, ...] = ()
@@ -79,6 +82,7 @@ class Memory:
     model: str = "auto"
     summary: str = ""
     turn_ids: tuple[int, ...] = ()
+    named_to: int = 0
 
 
 def recall(connection: Connection, key: str, turns: int) -> Memory:
@@ -96,7 +100,8 @@ def recall(connection: Connection, key: str, turns: int) -> Memory:
         return Memory(history, pictures, turn_ids=tuple(row.id for row in said))
     focused = set(_decode(state.focus))
     focus = tuple(one.image for one in pictures if one.image.index in focused)
-    return Memory(history, pictures, focus, state.model, state.summary, tuple(row.id for row in said))
+    ids = tuple(row.id for row in said)
+    return Memory(history, pictures, focus, state.model, state.summary, ids, state.named_to)
 
 
 def apply(connection: Connection, upsert: Any, key: str, change: SessionChange, now: float) -> list[str]:
@@ -110,9 +115,11 @@ def apply(connection: Connection, upsert: Any, key: str, change: SessionChange, 
         "summary": change.summary,
         "summarised_to": change.summarised_to,
     }
+    if change.forget == "history":
+        values["named_to"] = max(picture_numbers(connection, key).values(), default=0)
     given = {name: value for name, value in values.items() if value is not None}
     if given:
-        row = {"model": "auto", "focus": "[]", "summary": "", "summarised_to": 0} | given
+        row = {"model": "auto", "focus": "[]", "summary": "", "summarised_to": 0, "named_to": 0} | given
         statement = upsert(session).values(key=key, used_at=now, **row)
         statement = statement.on_conflict_do_update(index_elements=[session.c.key], set_={**given, "used_at": now})
         connection.execute(statement)
@@ -174,16 +181,17 @@ def _orphans(connection: Connection, gone: Sequence[str]) -> list[str]:
     if not gone:
         return []
     kept = set(connection.execute(select(picture.c.sha256).where(picture.c.sha256.in_(gone))).scalars())
-    orphans = [sha256 for sha256 in gone if sha256 not in kept and not _awaited(connection, sha256)]
+    orphans = [sha256 for sha256 in gone if sha256 not in kept and not awaited(connection, sha256)]
     connection.execute(delete(media).where(media.c.sha256.in_(orphans)))
     return orphans
 
 
-def _awaited(connection: Connection, sha256: str) -> bool:
-    """A message that is still to be answered brought the same picture along."""
+def awaited(connection: Connection, sha256: str) -> bool:
+    """An event that is still to be answered, or may be tried again, brought this picture along."""
     named = event.c.body.contains(sha256)
     return any(
-        connection.execute(select(event.c.seq).where(text(state), named).limit(1)).first() for state in (NEW, QUEUED)
+        connection.execute(select(event.c.seq).where(text(state), named).limit(1)).first()
+        for state in (NEW, QUEUED, DEAD)
     )
 
 

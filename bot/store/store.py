@@ -270,6 +270,10 @@ class Store:
         before = self._clock.now() - keep_days * 86_400
         return await self._write(_expire, (before, keep_turns))
 
+    async def awaits(self, sha256: str) -> bool:
+        """An event that is unfinished or dead names this picture."""
+        return await self._read(lambda connection: sessions.awaited(connection, sha256))
+
     async def event_status(self, platform: str, account_id: str, event_id: str) -> dict[str, Any] | None:
         """State of one event and its replies, for REST; None if it is not known."""
         key = rows.event_key(platform, account_id, event_id)
