@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -35,6 +35,9 @@ from bot.web.health import Health
 from bot.web.server import Server, make_app
 from bot.web.webhooks import Webhooks
 from bot.worker import Worker
+
+if TYPE_CHECKING:
+    from bot.engine.reader import ReaderEngine
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,14 @@ def build_engines(config: Config, clock: Clock) -> EngineChain:
     spare = None
     if models.fallback:
         spare = light if isinstance(models.light, ReaderModel) else _engine(ReaderModel(), "reader", clock)
-    return EngineChain(light, heavy, spare, models.breaker, clock, fallback=models.fallback)
+    masker = _reader() if config.privacy.mask_pictures else None
+    return EngineChain(light, heavy, spare, models.breaker, clock, fallback=models.fallback, masker=masker)
+
+
+def _reader() -> ReaderEngine:
+    from bot.engine.reader import ReaderEngine
+
+    return ReaderEngine()
 
 
 def _engine(model: Model, role: str, clock: Clock) -> Engine:

@@ -141,9 +141,13 @@ class AccessConfig(Section, frozen=True):
 
 
 class PrivacyConfig(Section, frozen=True):
-    """redact: phone, ID-card and bank-card numbers and e-mail addresses are masked in logs and stored texts."""
+    """redact: phone, ID-card and bank-card numbers and e-mail addresses are masked in logs and stored texts.
+
+    mask_pictures: they are also blacked out in pictures before these go to a model on another machine.
+    """
 
     redact: bool = False
+    mask_pictures: bool = False
 
 
 class MediaConfig(Section, frozen=True):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.adapter import Adapter
 from bot.clock import Clock
 from bot.config import WorkerConfig
 from bot.errors import ActionFailed, NetworkError
 from bot.event import Delivery, MessageEvent, Reply, ScheduledEvent
-from bot.message import Text
+from bot.message import Message, Text
+from bot.redact import redact
 from bot.store import Claim, QueuedDelivery, Store
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,18 @@ class Later:
 class Deliverer:
     """Sends a lane's deliveries; its caller holds the lane."""
 
-    def __init__(self, store: Store, adapters: Mapping[str, Adapter], config: WorkerConfig, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        adapters: Mapping[str, Adapter],
+        config: WorkerConfig,
+        clock: Clock,
+        *,
+        redacted: bool = False,
+    ) -> None:
+        """redacted: private numbers are masked in what is kept of a sent delivery."""
         self._store = store
+        self._redacted = redacted
         self._adapters = adapters
         self._config = config
         self._clock = clock
@@ -102,7 +113,8 @@ class Deliverer:
             return await self._failed(claim, queued, adapter, error)
         except ActionFailed as error:
             return await self._finish(claim, queued, "dead", f"{error.code} {error}".strip())
-        return await self._store.finish_delivery(claim, queued.id, "sent", platform_message_id=sent)
+        kept = _masked(queued.delivery) if self._redacted else None
+        return await self._store.finish_delivery(claim, queued.id, "sent", platform_message_id=sent, kept=kept)
 
     def _may_repeat(self, adapter: Adapter) -> bool:
         return adapter.limits.idempotent_send or self._config.resend_unknown
@@ -118,6 +130,10 @@ class Deliverer:
     async def _finish(self, claim: Claim, queued: QueuedDelivery, state: str, error: str) -> int:
         log.warning("delivery %s of %s is %s: %s", queued.id, claim.lane, state, error)
         return await self._store.finish_delivery(claim, queued.id, state, error=error)
+
+
+def _masked(delivery: Delivery) -> Delivery:
+    return replace(delivery, parts=Message("assistant", delivery.parts).map_text(redact).parts)
 
 
 def backoff(config: WorkerConfig, clock: Clock, attempts: int, asked: float | None = None) -> float:

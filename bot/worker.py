@@ -65,7 +65,7 @@ class Worker:
         self._shared = shared_sessions
         self._limiter = limiter
         self._redacted = redacted
-        self._deliverer = Deliverer(store, adapters, config, clock)
+        self._deliverer = Deliverer(store, adapters, config, clock, redacted=redacted)
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._stopping = False
 

@@ -150,6 +150,8 @@ def _fitted(asked: Asked, context: Context, history: tuple[Message, ...], summar
         answer_tokens=min(_ROOM[model], engine.context_tokens // 3),
         descriptions={known.image.sha256: known.description for known in context.memory.pictures},
         summary=summary,
+        count_text=engine.count_text,
+        count_picture=engine.count_picture,
         summarising=context.engines.engine("light").generates,
     )
 

@@ -180,6 +180,9 @@ async def test_forget_leaves_no_trace_on_disk(room: Room) -> None:
     assert "已删除" in await room.say("/忘记")
     memory = await room.store.recall(message_event(1).session(), 5)
     assert (memory.history, memory.pictures) == ((), ())
+    status = await room.store.event_status("fake", "default", "e1")
+    assert status is not None
+    assert status["replies"][0]["text"] == ""
     await room.stop()
     left = [path for path in room.folder.rglob("*") if path.is_file() and b"canary-8841" in path.read_bytes()]
     assert left == []
@@ -323,4 +326,7 @@ async def test_private_numbers_are_masked_in_what_is_kept(tmp_path: Path, wait_u
     assert "13812344406" in await room.say("我的电话13812344406对吗")
     memory = await room.store.recall(message_event(1).session(), 5)
     assert all("13812344406" not in message.text for message in memory.history)
+    status = await room.store.event_status("fake", "default", "e1")
+    assert status is not None
+    assert "138****4406" in status["replies"][0]["text"]
     await room.stop()

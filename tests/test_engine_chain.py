@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from fakes import FakeEngine as FakeModel
 
 from bot.clock import Clock
 from bot.config import BreakerConfig
@@ -238,3 +239,28 @@ async def test_close_closes_each_engine_once_though_one_fails() -> None:
     with pytest.raises(RuntimeError, match="broken"):
         await chain(shared, heavy, shared).close()
     assert (shared.closed, heavy.closed) == (1, 1)
+
+
+class BlackOut:
+    """Replaces every picture by one word."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def mask(self, sha256: str, data: bytes) -> bytes:
+        return b"masked " + data
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+async def test_pictures_are_masked_only_where_they_leave_the_machine() -> None:
+    masker = BlackOut()
+    for remote, expected in ((True, b"masked p"), (False, b"p")):
+        engine = FakeModel(remote=remote)
+        chain = EngineChain(engine, None, None, BreakerConfig(), Clock(), masker=masker)
+        request = GenerateRequest((user("?"),), {"a": b"p"})
+        await chain.answer("light", request, Draft())
+        assert engine.requests[0].pictures == {"a": expected}
+        await chain.close()
+    assert masker.closed == 2

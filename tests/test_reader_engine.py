@@ -173,3 +173,13 @@ async def test_the_service_stays_light() -> None:
     )
     root = Path(__file__).parent.parent
     await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=True, cwd=root)
+
+
+async def test_private_numbers_are_blacked_out_and_the_rest_stays(engine: ReaderEngine) -> None:
+    data = draw((900, 320), (40, 40, 48, "联系电话 13812344406"), (40, 180, 48, "订单号 20251103557024"))
+    masked = await engine.mask(key(data), data)
+    text = (await engine.read(key(masked), masked)).text
+    assert "13812344406" not in text.replace(" ", "")
+    assert "20251103557024" in text.replace(" ", "")
+    plain = draw((600, 160), (40, 40, 48, "没有号码"))
+    assert await engine.mask(key(plain), plain) == plain

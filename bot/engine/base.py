@@ -1,6 +1,6 @@
 """What an engine is: something that generates text from messages and pictures.
 
-Imports the standard library and `bot.message` only; the local engine runs on hosts without a web stack.
+Imports the standard library, `bot.message` and `bot.budget` only; the local engine runs on hosts without a web stack.
 Async only. One engine may serve many requests at once.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bot.budget import estimate_picture, estimate_text
 from bot.message import Message
 
 FinishReason = Literal["stop", "length", "declined"]
@@ -109,6 +110,14 @@ class Engine(ABC):
     async def generate(self, request: GenerateRequest) -> Completion:
         """The whole answer at once."""
         return await collect(self.stream(request))
+
+    def count_text(self, text: str) -> int:
+        """Tokens of a text, never too few; an engine with a tokenizer says it exactly."""
+        return estimate_text(text)
+
+    def count_picture(self, width: int, height: int) -> int:
+        """Tokens of a picture of so many pixels, never too few."""
+        return estimate_picture(width, height)
 
     async def start(self) -> None:
         """Load what the first request would otherwise wait for; called once the service listens."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, cast
 
 from bot.clock import Clock
@@ -43,11 +43,24 @@ class Answer:
     note: str = ""
 
 
+class Masker(Protocol):
+    """Blacks out private data in pictures; the built-in reader can."""
+
+    async def mask(self, sha256: str, data: bytes) -> bytes:
+        """The picture to send instead. Raises EngineError."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
 class EngineChain:
     """heavy → light → reader, from the one asked for; each behind its own breaker.
 
     heavy None: light does its work. reader None: no built-in engine to fall back on. The same engine may stand
-    in two places. fallback False: only the one asked for answers.
+    in two places. fallback False: only the one asked for answers. masker: what pictures go through before they leave
+    this machine.
     """
 
     def __init__(
@@ -59,10 +72,12 @@ class EngineChain:
         clock: Clock,
         *,
         fallback: bool = True,
+        masker: Masker | None = None,
     ) -> None:
         self._sizes: dict[Size, Engine] = {"heavy": heavy or light, "light": light}
         self._reader = reader
         self._fallback = fallback
+        self._masker = masker
         self.engines: tuple[Engine, ...] = _distinct(heavy, light, reader)
         self._breakers = {id(engine): Breaker(breaker, clock) for engine in self.engines}
         self._slots = {id(engine): Slots(engine.max_parallel, clock) for engine in self.engines}
@@ -109,6 +124,8 @@ class EngineChain:
         async with AsyncExitStack() as stack:
             for engine in self.engines:
                 stack.push_async_callback(engine.close)
+            if self._masker is not None:
+                stack.push_async_callback(self._masker.close)
 
     def _order(self, model: Size) -> list[Engine]:
         asked = self._sizes[model]
@@ -131,6 +148,8 @@ class EngineChain:
         with self._breakers[id(engine)].watch():
             if engine is self._reader and stand_in:
                 return await _read(engine, request, draft)
+            if engine.remote and self._masker is not None:
+                request = await _masked(request, self._masker)
             async with self._slots[id(engine)].hold(request.priority):
                 try:
                     return await _generate(engine, request, draft)
@@ -147,6 +166,11 @@ class EngineChain:
         if isinstance(errors[-1], ContextTooLong):
             return f"（内容较长，本回答由{_SIZES[size]} {engine.name} 生成）"
         return f"（{_SIZES[model]}暂时不可用，本回答由{_SIZES[size]} {engine.name} 生成）"
+
+
+async def _masked(request: GenerateRequest, masker: Masker) -> GenerateRequest:
+    pictures = {sha256: await masker.mask(sha256, data) for sha256, data in request.pictures.items()}
+    return replace(request, pictures=pictures)
 
 
 async def _generate(engine: Engine, request: GenerateRequest, draft: Draft) -> Completion:

@@ -26,7 +26,7 @@ def event_status(connection: Connection, key: str) -> dict[str, Any] | None:
         return None
     query = select(delivery.c.key, delivery.c.state, delivery.c.body).where(delivery.c.event_seq == found.seq)
     sent = connection.execute(query.order_by(delivery.c.id)).all()
-    replies = [{"key": row.key, "state": row.state, "text": rows.delivery_from_body(row.body).text} for row in sent]
+    replies = [{"key": row.key, "state": row.state, "text": _text(row.body)} for row in sent]
     return {"state": "queued" if found.state == "new" else found.state, "replies": replies}
 
 
@@ -51,3 +51,8 @@ def sweep(connection: Connection, before: Sequence[float]) -> list[int]:
         idle = delete(lane).where(lane.c.pending == 0, lane.c.ready_at < limit)
         removed += connection.execute(idle).rowcount
     return [removed] * len(before)
+
+
+def _text(body: str) -> str:
+    """The text of a delivery; nothing once it was forgotten."""
+    return rows.delivery_from_body(body).text if body else ""

@@ -80,13 +80,18 @@ def delivery_row(delivery: Delivery, seq: int, state: str, now: float) -> dict[s
         "state": state,
         "attempts": 0,
         "created_at": now,
-        "body": _encode(delivery).decode(),
+        "body": body_of(delivery),
     }
 
 
 def queued_delivery(row: Any) -> QueuedDelivery:
     """A delivery read back."""
     return QueuedDelivery(row.id, row.state, row.attempts, Delivery.from_dict(_decode(row.body)))
+
+
+def body_of(delivery: Delivery) -> str:
+    """A delivery as the outbox holds it."""
+    return _encode(delivery).decode()
 
 
 def delivery_from_body(body: str) -> Delivery:

@@ -28,6 +28,7 @@ from bot.store.schema import NEW, OPEN, PENDING, QUEUED, delivery, event, lane, 
 
 _held = and_(lane.c.key == bindparam("k"), lane.c.fence == bindparam("f"))
 _keys: BindParameter[Any] = bindparam("keys", expanding=True)
+_body: BindParameter[Any] = bindparam("b")
 _seqs: BindParameter[Any] = bindparam("seqs", expanding=True)
 
 
@@ -86,7 +87,11 @@ FINISH_DELIVERY = (
     update(delivery)
     .where(delivery.c.id == bindparam("i"))
     .values(
-        state=bindparam("s"), finished_at=bindparam("now"), platform_message_id=bindparam("p"), error=bindparam("e")
+        state=bindparam("s"),
+        finished_at=bindparam("now"),
+        platform_message_id=bindparam("p"),
+        error=bindparam("e"),
+        body=func.coalesce(_body, delivery.c.body),
     )
 )
 RETRY_DELIVERY = (

@@ -245,10 +245,27 @@ class Store:
         await self._write(_change, _Change(claim, 0, sql.START_DELIVERY, {"i": id}))
 
     async def finish_delivery(
-        self, claim: Claim, id: int, state: str, *, platform_message_id: str = "", error: str = ""
+        self,
+        claim: Claim,
+        id: int,
+        state: str,
+        *,
+        platform_message_id: str = "",
+        error: str = "",
+        kept: Delivery | None = None,
     ) -> int:
-        """Record the end: `sent`, `unknown` or `dead`; returns what the lane still owes. Raises LeaseLost."""
-        values = {"i": id, "s": state, "now": self._clock.now(), "p": platform_message_id or None, "e": error or None}
+        """Record the end: `sent`, `unknown` or `dead`; returns what the lane still owes. Raises LeaseLost.
+
+        kept: what stays on disk instead of the delivery.
+        """
+        values = {
+            "i": id,
+            "s": state,
+            "now": self._clock.now(),
+            "p": platform_message_id or None,
+            "e": error or None,
+            "b": None if kept is None else rows.body_of(kept),
+        }
         return await self._write(_change, _Change(claim, -1, sql.FINISH_DELIVERY, values))
 
     async def retry_delivery(self, claim: Claim, id: int, error: str) -> None:

@@ -15,6 +15,7 @@ from bot.config import ReaderModel
 from bot.engine.base import Chunk, Engine, GenerateRequest, Usage
 from bot.engine.reader import report
 from bot.engine.reader.answer import Numbered, answer
+from bot.engine.reader.mask import mask_boxes, mask_picture
 from bot.engine.reader.page import Page
 from bot.engine.reader.pool import OcrPool
 from bot.message import Image, Message
@@ -75,6 +76,14 @@ class ReaderEngine(Engine):
         self._pages[sha256] = task.result()
         while len(self._pages) > self._cached_pages:
             self._pages.popitem(last=False)
+
+    async def mask(self, sha256: str, data: bytes) -> bytes:
+        """The picture with private numbers and addresses blacked out; itself where there are none.
+
+        Raises as `read` does: a picture that cannot be read cannot be vouched for.
+        """
+        boxes = mask_boxes(await self.read(sha256, data))
+        return await self._pool.run(mask_picture, data, boxes) if boxes else data
 
     async def stream(self, request: GenerateRequest) -> AsyncIterator[Chunk]:
         """The answer in a few chunks, the last with finish_reason and usage. Raises as `read` does."""

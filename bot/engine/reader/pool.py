@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
 
 from bot.engine.reader import ocr
 from bot.engine.reader.page import Page
 from bot.errors import EngineUnavailable, RequestRejected
+
+T = TypeVar("T")
 
 
 class OcrPool:
@@ -28,10 +32,14 @@ class OcrPool:
 
         Raises RequestRejected for bytes that are not a picture, EngineUnavailable when the workers fail.
         """
+        return await self.run(ocr.read, data)
+
+    async def run(self, job: Callable[..., T], *arguments: Any) -> T:
+        """Do a job in a worker. Raises as `read` does."""
         for _ in range(2):
             executor = self._start()
             try:
-                return await asyncio.get_running_loop().run_in_executor(executor, ocr.read, data)
+                return await asyncio.get_running_loop().run_in_executor(executor, job, *arguments)
             except ocr.Unreadable as error:
                 raise RequestRejected(f"无法解码图片：{error}") from error
             except BrokenProcessPool:
