@@ -23,7 +23,7 @@ def onebot_request(marker: str, chat: str) -> bytes:
     from signed import post
 
     user = int.from_bytes(hashlib.sha256(chat.encode()).digest()[:4])
-    text = f"{marker} 这张单子上写了什么？"
+    text = f"{marker} 退货运费谁出？"
     data = {
         "time": int(time.time()),
         "self_id": _SELF,

@@ -25,7 +25,7 @@ def event_request(marker: str, chat: str, *, group: bool = False, key: bytes = K
     data: dict[str, Any] = {
         "conversation": {"id": chat, "type": "group" if group else "private"},
         "sender": {"id": chat},
-        "message": {"id": marker, "text": f"{marker} 这张单子上写了什么？", "images": []},
+        "message": {"id": marker, "text": f"{marker} 退货运费谁出？", "images": []},
         "sent_at": int(time.time()),
     }
     body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    literal_column,
     select,
     text,
     update,
@@ -87,10 +88,12 @@ class Memory:
 
 def recall(connection: Connection, key: str, turns: int) -> Memory:
     """What session `key` remembers, with its last `turns` turns that no summary covers."""
-    state = connection.execute(_STATE, {"s": key}).first()
+    found = connection.execute(_SESSION, {"s": key}).all()
+    state = found[0] if found[0].key is not None else None
     pictures = tuple(
         Known(Image("", row.sha256, row.mime_type, row.width, row.height, row.number), row.event_seq, row.description)
-        for row in connection.execute(_PICTURES, {"s": key})
+        for row in found
+        if row.number is not None
     )
     said = connection.execute(
         _HISTORY, {"s": key, "after": state.summarised_to if state else 0, "limit": 2 * turns}
@@ -211,7 +214,15 @@ def _picture_row(key: str, image: Image, seq: int, now: float) -> dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_STATE = select(session).where(session.c.key == bindparam("s"))
+_one = select(literal_column("1", Integer).label("one")).subquery()
+# The session's row and its pictures in one go; either may be absent.
+_SESSION = (
+    select(session, picture)
+    .select_from(
+        _one.outerjoin(session, session.c.key == bindparam("s")).outerjoin(picture, picture.c.session == bindparam("s"))
+    )
+    .order_by(picture.c.number)
+)
 _PICTURES = select(picture).where(picture.c.session == bindparam("s")).order_by(picture.c.number)
 _HISTORY = (
     select(turn.c.id, turn.c.body)

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 #: So many webhooks waiting at once are a flood; it is over when there were fewer for so many seconds.
 _FLOOD = 8
-_FLOOD_LASTS = 0.25
+_FLOOD_LASTS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
