@@ -102,7 +102,7 @@ class Adapter(BaseAdapter):
         now = int(self.clock.now())
         body = _reply_body(delivery, now)
         headers = _reply_headers(self._reply_key, delivery.key, now, body)
-        answer = await self.http.post(self._reply_url, body=body, headers=headers)
+        answer = await self.http.request("POST", self._reply_url, body=body, headers=headers)
         _check_status(answer)
         return _message_id(answer.body) or delivery.key
 

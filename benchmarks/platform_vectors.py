@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import importlib
+import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ from bot.config import convert
 from bot.errors import Rejected
 from bot.event import MessageEvent
 from bot.message import Image, Message, Quote
+
+# The files in vector_terms/ import this module by its name, also when it runs as a script.
+sys.modules.setdefault("platform_vectors", sys.modules[__name__])
 
 Json = dict[str, Any]
 
@@ -44,36 +48,41 @@ RESULTS = (
 
 
 @dataclass(frozen=True)
-class Platform:
-    """config: from a file's secrets and policy to our section. image: a picture in the files' words."""
+class Terms:
+    """One platform in the files' words; `vector_terms/<platform>.py` exports it as `TERMS`.
 
-    config: Callable[[Json, Json], Json]
-    image: Callable[[Image], Json]
+    module: our adapter's name. section: from a file's secrets and policy to our configuration. image: a picture, with
+    what was received (its `raw` holds sizes that we do not keep). extra: fields of `message` that we keep elsewhere or
+    not at all. judge: for what was received without events, when it is no handshake: the whole outcome, or None.
+    ignored_key: what tells copies of an ignored event apart (empty: nothing does).
+    """
 
-
-def _generic_config(secrets: Json, policy: Json) -> Json:
-    github = secrets.get("scheme", "standard-webhooks") != "standard-webhooks"
-    return {
-        "secrets": secrets.get("webhook_secrets") or [secrets["secret"]],
-        "scheme": "github" if github else "standard-webhooks",
-        "max_age": policy["max_age_s"],
-    }
-
-
-def _generic_image(image: Image) -> Json:
-    if image.source.startswith("inline:"):
-        return {"kind": "inline", "mime": image.mime_type, "sha256": image.source.removeprefix("inline:")}
-    return {"kind": "url", "url": image.source, "fetch": "GET, SSRF-guarded"}
+    module: str
+    section: Callable[[Json, Json], Json]
+    image: Callable[[Image, Received], Json]
+    extra: Callable[[MessageEvent, Received], Json] = lambda event, received: {}
+    accepted: Callable[[MessageEvent, Received], Json] = lambda event, received: {}
+    judge: Callable[[Received], Json | None] = lambda received: None
+    ignored_key: Callable[[Received], str] = lambda received: ""
 
 
-PLATFORMS = {"generic": Platform(_generic_config, _generic_image)}
+def terms(platform: str) -> Terms | None:
+    """The terms of a platform; None when there is no adapter for it."""
+    path = Path(__file__).parent / "vector_terms" / f"{platform}.py"
+    if not path.exists():
+        return None
+    spec = importlib.util.spec_from_file_location(f"vector_terms_{platform}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.TERMS
 
 
 @dataclass
 class Receiver:
     """One configured adapter and, above it, the memory that the store keeps in a running service."""
 
-    platform: Platform
+    terms: Terms
     adapter: Adapter
     ids: set[str] = field(default_factory=set[str])
     messages: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -90,16 +99,25 @@ class Receiver:
 
     def _judge(self, received: Received) -> Json:
         if received.ignored:
-            return {"outcome": "ignored", "reason": received.ignored}
+            return self._ignored(received)
         events = [event for event in received.events if isinstance(event, MessageEvent)]
         if not events:
-            return {"outcome": "handshake"}
+            return self.terms.judge(received) or {"outcome": "handshake"}
         fresh = [event for event in events if self._remember(event)]
-        return self._accepted(fresh[0]) if fresh else {"outcome": "duplicate"}
+        return self._accepted(fresh[0], received) if fresh else {"outcome": "duplicate"}
 
-    def _accepted(self, event: MessageEvent) -> Json:
-        links = {name: event.platform_data[name] for name in ("reply_url",) if name in event.platform_data}
-        return {"outcome": "accepted", "message": _message(event, self.platform.image), **links}
+    def _ignored(self, received: Received) -> Json:
+        key = self.terms.ignored_key(received)
+        if key and key in self.ids:
+            return {"outcome": "duplicate"}
+        if key:
+            self.ids.add(key)
+        return {"outcome": "ignored", "reason": received.ignored}
+
+    def _accepted(self, event: MessageEvent, received: Received) -> Json:
+        message = _message(event, self.terms, received)
+        links = {name: message[name] for name in ("reply_url",) if name in message}
+        return {"outcome": "accepted", "message": message, **links, **self.terms.accepted(event, received)}
 
     def _remember(self, event: MessageEvent) -> bool:
         """Whether the event is new; only then is it remembered."""
@@ -115,12 +133,19 @@ class Receiver:
 
 def run_file(data: Json) -> Iterator[tuple[Json, Json]]:
     """Every case with the record of what happened."""
-    platform = PLATFORMS[data["platform"]]
-    module = importlib.import_module(f"adapters.{data['platform']}")
-    receivers = {name: _receiver(module, platform, data, secrets) for name, secrets in data["secrets"].items()}
+    found = terms(data["platform"])
+    assert found is not None
+    receivers = {name: Receiver(found, adapter(found, data, secrets)) for name, secrets in data["secrets"].items()}
     for case in data["cases"]:
-        found = receivers[case["config"]].run(case)
-        yield case, {"platform": data["platform"], "id": case["id"], **{name: found.get(name) for name in RESULTS}}
+        outcome = receivers[case["config"]].run(case)
+        yield case, {"platform": data["platform"], "id": case["id"], **{name: outcome.get(name) for name in RESULTS}}
+
+
+def adapter(found: Terms, data: Json, secrets: Json, http: Any = None) -> Adapter:
+    """Our adapter, configured as the file says."""
+    module = importlib.import_module(f"adapters.{found.module}")
+    section = convert(found.section(secrets, data["policy"]), module.Adapter.Config, environ={})
+    return module.Adapter(data["platform"], section, http, Clock())
 
 
 def mismatches(case: Json, record: Json) -> list[str]:
@@ -132,11 +157,6 @@ def mismatches(case: Json, record: Json) -> list[str]:
         for name in names
         if record[name] != expected[name]
     ]
-
-
-def _receiver(module: Any, platform: Platform, data: Json, secrets: Json) -> Receiver:
-    section = convert(platform.config(secrets, data["policy"]), module.Adapter.Config, environ={})
-    return Receiver(platform, module.Adapter(data["platform"], section, None, Clock()))
 
 
 def _request(case: Json) -> Request:
@@ -153,7 +173,10 @@ def _response(received: Received) -> Json | None:
     return {"json": json.loads(ack.body)} if "json" in ack.content_type else {"text": ack.body.decode()}
 
 
-def _message(event: MessageEvent, image: Callable[[Image], Json]) -> Json:
+def _message(event: MessageEvent, words: Terms, received: Received) -> Json:
+    def image(one: Image) -> Json:
+        return words.image(one, received)
+
     quotes = [part.message for part in event.message.parts if isinstance(part, Quote)]
     return {
         "platform": event.conversation.platform,
@@ -167,6 +190,7 @@ def _message(event: MessageEvent, image: Callable[[Image], Json]) -> Json:
         "reply_to": event.reply_to or None,
         "quoted": _content(quotes[0], image) if quotes else None,
         "sent_at": event.timestamp,
+        **words.extra(event, received),
     }
 
 
@@ -191,7 +215,7 @@ def run_folder(folder: Path) -> tuple[list[Json], list[str]]:
     records: list[Json] = []
     wrong: list[str] = []
     for data in _load(folder):
-        if data["platform"] not in PLATFORMS:
+        if terms(data["platform"]) is None:
             print(f"{data['platform']}: no adapter ({len(data['cases'])} cases)")
             continue
         results = list(run_file(data))

@@ -198,10 +198,7 @@ class Service:
         self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._sweep_forever())]
         self._tasks.append(asyncio.create_task(self._core.engines.start()))
         for adapter in self._adapters.values():
-            self._tasks.append(asyncio.create_task(adapter.run(self._accept)))
-
-    async def _accept(self, event: Any) -> None:
-        await self.store.accept([event])
+            self._tasks.append(asyncio.create_task(adapter.run(self.store)))
 
     async def stop(self) -> None:
         """Accept nothing more, finish or hand back what runs, close. Within `server.stop_timeout` and a little."""

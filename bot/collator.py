@@ -18,6 +18,10 @@ from bot.store import QueuedEvent
 #: Words that point at a picture just about to be sent.
 _ABOUT_PICTURE = re.compile(r"这张|这个图|这图|这几张|图里|图中|图上|截图|照片|看图|看下图|看看图|下面的?图")
 
+_NUDGE = re.compile(r"\W*|[1１]|继续|接着|好的?|嗯+|在吗|在|ok|OK|答案|结果")
+#: Seconds after the last picture of an album in which its next one may come.
+_ALBUM_WAIT = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -69,10 +73,20 @@ def collate(
     return _join(taken)
 
 
+def is_nudge(event: MessageEvent | ScheduledEvent) -> bool:
+    """Says nothing but that its sender waits for what was promised."""
+    if not isinstance(event, MessageEvent) or event.message.images:
+        return False
+    return _NUDGE.fullmatch(event.message.text.strip()) is not None
+
+
 def _burst(
     mine: Sequence[QueuedEvent], pictures_wait: float, questions_wait: float
 ) -> tuple[Sequence[QueuedEvent], float]:
     """What one sender said together, and how long after its last message more may come."""
+    album = mine[0].event.album if isinstance(mine[0].event, MessageEvent) else ""
+    if album:
+        return _album(mine, album, pictures_wait)
     if _wants_picture(mine[0].event):
         pictures = list(takewhile(lambda one: _only_pictures(one.event), mine[1:]))
         return [mine[0], *pictures], questions_wait
@@ -80,6 +94,16 @@ def _burst(
     if len(pictures) == len(mine):
         return pictures, pictures_wait
     return mine[: len(pictures) + 1], 0.0
+
+
+def _album(mine: Sequence[QueuedEvent], album: str, pictures_wait: float) -> tuple[Sequence[QueuedEvent], float]:
+    """Pictures sent together, any of which may carry the text; without one they wait like other pictures."""
+    together = list(takewhile(lambda one: isinstance(one.event, MessageEvent) and one.event.album == album, mine))
+    if any(isinstance(one.event, MessageEvent) and one.event.message.text.strip() for one in together):
+        return together, _ALBUM_WAIT
+    following = mine[len(together) : len(together) + 1]
+    asked = [one for one in following if isinstance(one.event, MessageEvent) and not one.event.message.images]
+    return [*together, *asked], 0.0 if following else pictures_wait
 
 
 def _wants_picture(event: MessageEvent | ScheduledEvent) -> bool:

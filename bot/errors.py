@@ -13,6 +13,7 @@ KantuError
 │   └── RequestRejected     do not try again
 ├── DeliveryError
 │   ├── NetworkError        try again; `sent_maybe` tells whether the platform may have taken it
+│   ├── WindowClosed        not before the user writes again: the platform allows no more until then
 │   └── ActionFailed        do not try again: the platform said no
 └── StoreError
     ├── StoreFull           nothing can be accepted now (disk, backlog)
@@ -103,8 +104,16 @@ class NetworkError(DeliveryError):
         self.retry_after = retry_after
 
 
+class WindowClosed(DeliveryError):
+    """The platform takes nothing for this user until they write again. `code` is the platform's own."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ActionFailed(DeliveryError):
-    """The platform refused. `code` is the platform's own."""
+    """The platform refused for good. `code` is the platform's own; the message says what the operator can do."""
 
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,8 +50,9 @@ class MessageEvent:
     id: the platform's id of the delivery, the de-duplication key. message_id: the platform's id of the message.
     timestamp: the platform's message time in whole seconds. to_me: private chat, @ or reply to the bot.
     dedup_message: a second event with this conversation and message_id is a duplicate whatever its id.
-    reply_to: id of the message this one answers. mentions: all of them, the bot's own included.
-    platform_data: what the adapter needs to answer (a reply URL and its expiry).
+    reply_to: id of the message this one answers. mentions: all of them, the bot's own included. album: pictures
+    sent together arrive as events with one album id. platform_data: what the adapter needs to complete the message
+    and to answer it (a reply URL and its expiry, a forwarded bundle to be fetched).
     """
 
     id: str
@@ -63,6 +65,7 @@ class MessageEvent:
     dedup_message: bool = False
     reply_to: str = ""
     mentions: tuple[Mention, ...] = ()
+    album: str = ""
     platform_data: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def session(self, *, shared: bool = False) -> str:
@@ -123,12 +126,23 @@ class SessionChange:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file to send. name: as the user sees it, with its ending."""
+
+    name: str
+    mime_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What a handler answers: a value; handlers send nothing themselves.
 
     parts: the answer. quote: refer to the question where the platform can. footer: one line shown small under
     the answer and kept out of the history (which model, a fallback). change: what becomes of the session. remember:
-    question and answer go to the history. model: the engine's name. reason: why that
+    question and answer go to the history. report: the text is one to be sent on; where it is long and the platform
+    takes files, it goes out as a short text and a file. handover: a person is to take over from here.
+    model: the engine's name. reason: why that
     model. usage and timings: as the engine reported them, in tokens and seconds.
     """
 
@@ -137,6 +151,8 @@ class Reply:
     footer: str = ""
     change: SessionChange = field(default_factory=SessionChange)
     remember: bool = True
+    report: bool = False
+    handover: bool = False
     model: str = ""
     reason: str = ""
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -150,10 +166,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One outgoing message of a reply: a row of the outbox.
+    """One outgoing message of a reply: a row of the outbox. Either parts or a file.
 
-    key: the idempotency key, stable over retries and restarts. reply_to: the id of the message answered, with
-    its platform_data.
+    key: the idempotency key, stable over retries and restarts. reply_to: the id of the message answered, with its
+    platform_data; empty: written without being asked, or too late to count as an answer. asked_at: when it was asked
+    (whole seconds; 0: nobody asked). handover: after this one a person takes over.
     """
 
     key: str
@@ -162,6 +179,9 @@ class Delivery:
     reply_to: str = ""
     quote: bool = False
     platform_data: Mapping[str, str] = field(default_factory=dict[str, str])
+    asked_at: int = 0
+    file: File | None = None
+    handover: bool = False
 
     @property
     def text(self) -> str:
@@ -172,5 +192,11 @@ class Delivery:
     def from_dict(data: Mapping[str, Any]) -> Delivery:
         """Read back from JSON, where every value is an object of its fields. Raises KeyError or TypeError."""
         parts = Message.from_dict({"role": "assistant", "parts": data["parts"]}).parts
-        read: dict[str, Any] = {**data, "conversation": Conversation(**data["conversation"]), "parts": parts}
+        file = data.get("file")
+        read: dict[str, Any] = {
+            **data,
+            "conversation": Conversation(**data["conversation"]),
+            "parts": parts,
+            "file": file and File(file["name"], file["mime_type"], base64.b64decode(file["content"])),
+        }
         return Delivery(**read)

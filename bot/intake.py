@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from bot.adapter import Adapter
 from bot.errors import FetchFailed, MediaError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 INLINE = "inline:"
 _TRIES = 2
+T = TypeVar("T")
 
 
 class Numbers:
@@ -50,17 +52,19 @@ class Intake:
     ) -> tuple[MessageEvent, tuple[Image, ...], tuple[str, ...]]:
         """The event with its pictures kept and numbered, those pictures, and a Chinese sentence per missing one.
 
-        A picture that could not be had is taken out of the message: a model is never asked about it.
+        What the webhook only named (a quoted message, a forwarded bundle) is fetched first. A picture that could not
+        be had is taken out of the message: a model is never asked about it.
         """
+        adapter = adapters.get(event.conversation.platform)
+        event, unfetched = await self._complete(event, adapter)
         wanted = list(dict.fromkeys(event.message.images))
         if not wanted:
-            return event, (), ()
-        adapter = adapters.get(event.conversation.platform)
+            return event, (), unfetched
         found = await asyncio.gather(*(self._one(image, adapter) for image in wanted))
         sent = {part for part in event.message.parts if isinstance(part, Image)}
         numbers = Numbers(await self._store.picture_numbers(session))
         kept: dict[Image, Image | None] = {}
-        missing: list[str] = []
+        missing = list(unfetched)
         for image, got in zip(wanted, found, strict=True):
             if isinstance(got, MediaError):
                 missing.append(str(got).rstrip("。"))
@@ -68,6 +72,15 @@ class Intake:
             else:
                 kept[image] = numbers.give(got, quoted=image not in sent)
         return replace(event, message=event.message.map_images(kept)), tuple(numbers.new), tuple(missing)
+
+    async def _complete(self, event: MessageEvent, adapter: Adapter | None) -> tuple[MessageEvent, tuple[str, ...]]:
+        if adapter is None:
+            return event, ()
+        try:
+            return await _again(lambda: adapter.complete(event)), ()
+        except FetchFailed as error:
+            log.info("a message could not be completed: %s", error.code)
+            return event, (str(error).rstrip("。"),)
 
     async def _one(self, image: Image, adapter: Adapter | None) -> Image | MediaError:
         try:
@@ -97,10 +110,15 @@ class Intake:
     async def _download(self, image: Image, adapter: Adapter | None) -> bytes:
         if adapter is None:
             raise FetchFailed("no_adapter", "图片所在的平台没有配置")
-        for left in reversed(range(_TRIES)):
-            try:
-                return await adapter.download(image)
-            except FetchFailed as error:
-                if not error.retry or not left:
-                    raise
-        raise AssertionError("unreachable")
+        return await _again(lambda: adapter.download(image))
+
+
+async def _again(fetch: Callable[[], Awaitable[T]]) -> T:
+    """What `fetch` gives, tried once more where that may help."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return await fetch()
+        except FetchFailed as error:
+            if not error.retry or not left:
+                raise
+    raise AssertionError("unreachable")

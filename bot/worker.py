@@ -12,17 +12,21 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from bot.adapter import Adapter
+from bot.adapter import Adapter, Limits
 from bot.clock import Clock
-from bot.collator import Turn, Wait, collate
+from bot.collator import Turn, Wait, collate, is_nudge
 from bot.config import WorkerConfig
-from bot.deliverer import Deliverer, Later, backoff, plan
+from bot.deliverer import Deliverer, Later, backoff
 from bot.dispatcher import Dispatcher
+from bot.drafts import Draft
 from bot.errors import ContextTooLong, EngineUnavailable, LeaseLost, RequestRejected
 from bot.event import Delivery, MessageEvent, Reply, ScheduledEvent
 from bot.intake import Intake
 from bot.limits import Limiter
+from bot.live import LiveDraft
 from bot.message import Image, Message, Text
+from bot.pace import Pace
+from bot.plan import plan
 from bot.redact import redact
 from bot.store import Claim, Store, TurnRecord
 
@@ -65,7 +69,8 @@ class Worker:
         self._shared = shared_sessions
         self._limiter = limiter
         self._redacted = redacted
-        self._deliverer = Deliverer(store, adapters, config, clock, redacted=redacted)
+        self._pace = Pace(clock)
+        self._deliverer = Deliverer(store, adapters, config, clock, self._pace, redacted=redacted)
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._stopping = False
 
@@ -161,12 +166,17 @@ class Worker:
         One turn only: what arrived while it was answered may belong to the next one, and only a new claim sees it.
         """
         owed: Later | int = 1
+        newest = claim.events[-1].event if claim.events else None
+        asking = newest if isinstance(newest, MessageEvent) else None
         for queued in claim.deliveries:
-            owed = await self._deliverer.deliver(claim, queued, fresh=False)
+            owed = await self._deliverer.deliver(claim, queued, fresh=False, newest=asking)
             if isinstance(owed, Later):
                 return owed
         if not claim.events or self._stopping:
             return owed
+        if claim.deliveries and is_nudge(claim.events[0].event):
+            # 「继续」 has got what it was written for.
+            return (await self._store.complete(claim, TurnRecord((claim.events[0].seq,)))).pending
         settings = self._config
         turn = collate(claim.events, self._clock.now(), settings.collect_pictures, settings.collect_questions)
         if isinstance(turn, Wait):
@@ -178,13 +188,24 @@ class Worker:
         # A scheduled event has no handler yet; what nobody takes is ended without fetching its pictures.
         if isinstance(turn.event, ScheduledEvent) or not self._dispatcher.accepts(turn.event):
             return (await self._store.complete(claim, TurnRecord(turn.seqs))).pending
-        event, images = turn.event, ()
+        live = self._live(turn.event)
         try:
-            refused = await self._refused(turn.event)
+            return await self._answer(claim, turn, turn.event, live)
+        finally:
+            if live is not None:
+                await live.close()
+
+    async def _answer(self, claim: Claim, turn: Turn, event: MessageEvent, live: LiveDraft | None) -> Later | int:
+        images: tuple[Image, ...] = ()
+        try:
+            refused = await self._refused(event)
             if refused is not None:
                 return await self._finish(claim, self._record(turn, event, (), refused if refused.parts else None))
-            event, images, missing = await self._intake.fetch(turn.event, self._adapters, self._session(turn.event))
-            reply = await self._reply(claim, turn, event, missing)
+            if live is not None:
+                live.start()
+                await self._tell_joined(turn)
+            event, images, missing = await self._intake.fetch(event, self._adapters, self._session(event))
+            reply = await self._reply(claim, turn, event, missing, live)
         except EngineUnavailable as error:
             if not error.asked and self._clock.now() - turn.received_at < self._config.give_up_after:
                 # The engine is being left alone: that is not this message's fault, and no try of it.
@@ -198,7 +219,24 @@ class Worker:
         except Exception as error:
             log.exception("a turn failed in %s", claim.lane)
             return await self._again(claim, turn, f"{type(error).__name__}: {error}", None)
-        return await self._finish(claim, self._record(turn, event, images, reply))
+        return await self._finish(claim, self._record(turn, event, images, reply), live)
+
+    def _live(self, event: MessageEvent) -> LiveDraft | None:
+        """What shows the answer while it is written; nothing where the message is not for the bot."""
+        adapter = self._adapters.get(event.conversation.platform)
+        if adapter is None or not event.to_me:
+            return None
+        return LiveDraft(adapter, event, self._pace, self._clock)
+
+    async def _tell_joined(self, turn: Turn) -> None:
+        """Pictures that are answered with their question get no answer of their own."""
+        for queued in turn.queued[:-1]:
+            adapter = self._adapters.get(queued.event.conversation.platform)
+            if adapter is not None and isinstance(queued.event, MessageEvent):
+                try:
+                    await adapter.joined(queued.event)
+                except Exception as error:
+                    log.info("%s: a joined message could not be told so: %s", adapter.name, type(error).__name__)
 
     async def _refused(self, event: MessageEvent) -> Reply | None:
         """What to say to somebody who may not ask now: a reply without parts is silence; None: welcome."""
@@ -212,16 +250,25 @@ class Worker:
         log.info("%s is not answered: %s", event.conversation.key, verdict.reason)
         return Reply((Text(verdict.say),) if verdict.say else (), remember=False)
 
-    async def _reply(self, claim: Claim, turn: Turn, event: MessageEvent, missing: tuple[str, ...]) -> Reply | None:
+    async def _reply(
+        self, claim: Claim, turn: Turn, event: MessageEvent, missing: tuple[str, ...], live: LiveDraft | None
+    ) -> Reply | None:
         async def notify(text: str) -> None:
-            (notice,) = plan(Reply((Text(text),)), event, 1000, "notice")
+            if live is not None and live.watched:
+                # Shown where the answer will stand, and costs none of the messages that the platform allows.
+                await live.update(text)
+                return
+            (notice,) = plan(Reply((Text(text),)), event, self._limits(event), "notice")
             queued = await self._store.add_notice(claim, turn.seqs[-1], notice)
             if queued is not None:
                 await self._deliverer.deliver(claim, queued, fresh=True)
 
         session = self._session(event)
         memory = await self._store.recall(session, self._config.history_turns)
-        return await self._dispatcher.answer(event, session=session, memory=memory, missing=missing, notify=notify)
+        draft: Draft | None = live
+        return await self._dispatcher.answer(
+            event, session=session, memory=memory, draft=draft, missing=missing, notify=notify
+        )
 
     def _record(self, turn: Turn, event: MessageEvent, images: tuple[Image, ...], reply: Reply | None) -> TurnRecord:
         if reply is None:
@@ -231,7 +278,7 @@ class Worker:
             session=self._session(event),
             question=self._kept(event.message) if reply.remember else None,
             answer=self._kept(Message("assistant", reply.parts)) if reply.remember else None,
-            deliveries=plan(reply, event, self._text_length(event)),
+            deliveries=plan(reply, event, self._limits(event)),
             images=images,
             change=reply.change,
         )
@@ -243,9 +290,9 @@ class Worker:
     def _session(self, event: MessageEvent) -> str:
         return event.session(shared=self._shared)
 
-    def _text_length(self, event: MessageEvent) -> int:
+    def _limits(self, event: MessageEvent) -> Limits:
         adapter = self._adapters.get(event.conversation.platform)
-        return adapter.limits.text_length if adapter else 2000
+        return adapter.limits_for(event.conversation) if adapter else Limits()
 
     async def _again(self, claim: Claim, turn: Turn, error: str, asked: float | None) -> Later | int:
         """Count a failed try; after the last one the turn is dead and its sender told so."""
@@ -255,15 +302,16 @@ class Worker:
         log.error("turn %s of %s is dead: %s", turn.seqs, claim.lane, error)
         apology: tuple[Delivery, ...] = ()
         if isinstance(turn.event, MessageEvent) and turn.event.to_me:
-            apology = plan(Reply((Text(_DEAD),)), turn.event, self._text_length(turn.event), f"dead {claim.fence}")
+            apology = plan(Reply((Text(_DEAD),)), turn.event, self._limits(turn.event), f"dead {claim.fence}")
         return await self._finish(claim, TurnRecord(turn.seqs, deliveries=apology, error=error))
 
-    async def _finish(self, claim: Claim, record: TurnRecord) -> Later | int:
+    async def _finish(self, claim: Claim, record: TurnRecord, live: LiveDraft | None = None) -> Later | int:
         done = await self._store.complete(claim, record)
         await self._intake.tidy(record.images, done.orphans)
         owed: Later | int = done.pending
         for number, one in enumerate(done.deliveries):
-            owed = await self._deliverer.deliver(claim, one, fresh=number == 0)
+            first = number == 0
+            owed = await self._deliverer.deliver(claim, one, fresh=first, live=live if first else None)
             if isinstance(owed, Later):
                 break
         return owed

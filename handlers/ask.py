@@ -55,7 +55,7 @@ async def answer(event: MessageEvent, context: Context) -> Reply | None:
     if route.label == "command" and route.confidence == 1.0:
         return Reply((Text(_UNKNOWN_COMMAND),), remember=False, reason=route.reason)
     if route.label == "human":
-        return Reply((Text(_HUMAN),), reason=route.reason)
+        return Reply((Text(_HUMAN),), handover=True, reason=route.reason)
     meant = _meant(question, context)
     if meant.ask:
         return Reply((Text(meant.ask),), reason="指代不明")
@@ -189,6 +189,7 @@ def _reply(asked: Asked, found: Answer, context: Context, fitted: Fitted, summar
             summarised_to=summary.summarised_to,
             descriptions=_descriptions(asked, completion.text),
         ),
+        report=asked.route.label == "report",
         model=found.engine,
         reason=asked.route.reason,
         usage={

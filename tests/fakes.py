@@ -3,6 +3,7 @@
 FakeClock      a clock that stands still until it is moved
 FakeEngine     answers by a function of the request; can fail, wait and count
 FakeAdapter    a platform in memory: what was sent, with failures on demand
+FakeSurface    what it shows of an answer while that is written
 FakeHttp       what adapters use to reach their platform: canned answers, recorded requests
 """
 
@@ -12,13 +13,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar
 
-from bot.adapter import Adapter, Limits, Received, Request
+from bot.adapter import Adapter, Limits, Received, Request, Surface
 from bot.clock import Clock
 from bot.config import AdapterConfig
 from bot.engine.base import Chunk, Engine, GenerateRequest, Usage
 from bot.errors import FetchFailed
 from bot.event import Conversation, Delivery, MessageEvent, Sender
-from bot.http import HttpAnswer
+from bot.http import NO_HEADERS, HttpAnswer
 from bot.message import Image, Message, Part, user
 
 
@@ -68,8 +69,39 @@ class FakeEngine(Engine):
         yield Chunk("", "stop", Usage(len(request.messages), 0, len(text)))
 
 
+class FakeSurface(Surface):
+    """One shown message: `texts` it had, `closed` with the finished one; `errors` are raised first, one a call."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.closed = ""
+        self.abandoned = False
+        self.errors: list[Exception] = []
+
+    async def open(self, text: str) -> None:
+        await self.update(text)
+
+    async def update(self, text: str) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.texts.append(text)
+
+    async def close(self, delivery: Delivery) -> str:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.closed = delivery.text
+        return "shown"
+
+    async def abandon(self) -> None:
+        self.abandoned = True
+
+
 class FakeAdapter(Adapter):
-    """A platform in memory. `sent` holds what arrived; `errors` are raised first, one a send."""
+    """A platform in memory. `sent` holds what arrived; `errors` are raised first, one a send.
+
+    surfaces: one per answer that was begun, where `limits.live` says so; typed: how often typing was shown; told: ids of
+    events that were answered with a later one.
+    """
 
     Config: ClassVar[type[AdapterConfig]] = AdapterConfig
 
@@ -79,6 +111,21 @@ class FakeAdapter(Adapter):
         self.sent: list[Delivery] = []
         self.errors: list[Exception] = []
         self.pictures: dict[str, bytes] = {}
+        self.surfaces: list[FakeSurface] = []
+        self.surface_errors: list[Exception] = []
+        self.typed = 0
+        self.told: list[str] = []
+
+    def surface(self, event: MessageEvent) -> FakeSurface:
+        self.surfaces.append(FakeSurface())
+        self.surfaces[-1].errors = list(self.surface_errors)
+        return self.surfaces[-1]
+
+    async def typing(self, event: MessageEvent) -> None:
+        self.typed += 1
+
+    async def joined(self, event: MessageEvent) -> None:
+        self.told.append(event.id)
 
     def receive(self, request: Request) -> Received:
         return Received()
@@ -96,23 +143,36 @@ class FakeAdapter(Adapter):
 
 
 class FakeHttp:
-    """Answers `post` with `status` and `body`, `picture` from `pictures`; `posted` holds the requests."""
+    """Answers calls with `status` and `body`, or what `answer(method, url, body)` gives; pictures from `pictures`.
+
+    `posted` holds the calls: URL, body, headers; `media` answers are `pictures` too.
+    """
 
     def __init__(self, status: int = 200, body: bytes = b"{}") -> None:
         self.status = status
         self.body = body
         self.retry_after: float | None = None
+        self.answer: Callable[[str, str, bytes], HttpAnswer] | None = None
         self.posted: list[tuple[str, bytes, Mapping[str, str]]] = []
         self.pictures: dict[str, bytes] = {}
 
-    async def picture(self, url: str, *, hosts: frozenset[str] | None = None) -> bytes:
+    async def picture(
+        self, url: str, *, hosts: frozenset[str] | None = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> bytes:
         if url not in self.pictures:
             raise FetchFailed("gone", "图片已过期")
         return self.pictures[url]
 
-    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
+    async def request(
+        self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
+    ) -> HttpAnswer:
         self.posted.append((url, body, headers))
+        if self.answer is not None:
+            return self.answer(method, url, body)
         return HttpAnswer(self.status, self.body, self.retry_after)
+
+    async def media(self, url: str, *, headers: Mapping[str, str] = NO_HEADERS) -> HttpAnswer:
+        return HttpAnswer(200, await self.picture(url), headers={"content-type": "image/png"})
 
 
 def message_event(

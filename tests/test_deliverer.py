@@ -1,41 +1,21 @@
-"""Replies are cut to a platform's length and sent once."""
+"""Deliveries are sent once, at the platform's pace and within its windows."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fakes import FakeAdapter, FakeClock, message_event
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bot.adapter import Limits
+from bot.adapter import Limits, Rate, Window
 from bot.config import WorkerConfig
-from bot.deliverer import Deliverer, Later, backoff, plan, split
-from bot.errors import ActionFailed, NetworkError
-from bot.event import Reply
+from bot.deliverer import Deliverer, Later, backoff
+from bot.errors import ActionFailed, NetworkError, WindowClosed
+from bot.event import MessageEvent, Reply
 from bot.message import Text
+from bot.pace import Pace
+from bot.plan import plan
 from bot.store import Claim, QueuedDelivery, Store, TurnRecord
-
-_words = st.text(alphabet="一二三。！，\n ab", max_size=300)
-
-
-@given(_words, st.integers(1, 60))
-def test_no_piece_is_too_long_and_nothing_but_space_is_lost(text: str, length: int) -> None:
-    pieces = split(text, length)
-    assert all(0 < len(piece) <= length for piece in pieces)
-    assert "".join("".join(pieces).split()) == "".join(text.split())
-
-
-def test_text_is_cut_where_a_reader_would() -> None:
-    assert split("第一段。\n\n第二段。第三句。", 10) == ["第一段。", "第二段。第三句。"]
-    assert split("第一句很长。第二句。", 8) == ["第一句很长。", "第二句。"]
-
-
-def test_keys_are_stable_and_differ_between_events_and_pieces() -> None:
-    reply = Reply((Text("一。" * 30),), footer="脚注")
-    first, again, other = (plan(reply, message_event(n), 30) for n in (1, 1, 2))
-    assert first == again
-    assert len({one.key for one in first + other}) == len(first) + len(other)
-    assert first[-1].text.endswith("脚注")
 
 
 def test_backoff_grows_to_its_limit_and_obeys_the_server() -> None:
@@ -49,11 +29,22 @@ class Held:
 
     def __init__(self, store: Store, claim: Claim, queued: QueuedDelivery) -> None:
         self.store, self.claim, self.queued = store, claim, queued
+        self.clock = FakeClock(queued.created_at)
+        self.pace = Pace(self.clock)
+        self._deliverers: dict[int, Deliverer] = {}
 
-    async def deliver(self, adapter: FakeAdapter, *, fresh: bool = True, **config: object) -> Later | int:
+    async def deliver(
+        self, adapter: FakeAdapter, *, fresh: bool = True, newest: MessageEvent | None = None, **config: object
+    ) -> Later | int:
         worker = WorkerConfig(**config)  # type: ignore[arg-type]
-        deliverer = Deliverer(self.store, {"fake": adapter}, worker, FakeClock())
-        return await deliverer.deliver(self.claim, self.queued, fresh=fresh)
+        deliverer = self._deliverers.setdefault(
+            id(adapter), Deliverer(self.store, {"fake": adapter}, worker, self.clock, self.pace)
+        )
+        owed = await deliverer.deliver(self.claim, self.queued, fresh=fresh, newest=newest)
+        if isinstance(owed, Later):
+            # As the next claim would read it.
+            self.queued = replace(self.queued, state=await self.state())
+        return owed
 
     async def state(self) -> str:
         status = await self.store.event_status("fake", "default", "e1")
@@ -65,7 +56,7 @@ class Held:
 async def held(store: Store) -> Held:
     await store.accept([message_event(1)])
     (claim,) = await store.claim(1, 30)
-    deliveries = plan(Reply((Text("好的"),)), message_event(1), 2000)
+    deliveries = plan(Reply((Text("好的"),)), message_event(1), Limits())
     done = await store.complete(claim, TurnRecord((claim.events[0].seq,), deliveries=deliveries))
     (queued,) = done.deliveries
     return Held(store, claim, queued)
@@ -117,6 +108,69 @@ async def test_a_refusal_is_not_tried_again(held: Held) -> None:
 
 
 async def test_an_adapter_that_is_gone_makes_a_dead_letter(held: Held) -> None:
-    deliverer = Deliverer(held.store, {}, WorkerConfig(), FakeClock())
+    deliverer = Deliverer(held.store, {}, WorkerConfig(), held.clock, held.pace)
     assert await deliverer.deliver(held.claim, held.queued, fresh=True) == 0
     assert await held.state() == "dead"
+
+
+PARKED = Later(600.0, waiting=True)
+
+
+async def test_what_comes_too_late_waits_for_the_next_message_and_answers_that(held: Held) -> None:
+    adapter = FakeAdapter(limits=Limits(window=Window(300, 5), active=False))
+    held.clock.move(301)
+    assert await held.deliver(adapter) == PARKED
+    assert await held.state() == "queued"
+    assert await held.deliver(adapter, fresh=False) == PARKED
+    asked = replace(message_event(2, platform_data={"k": "v"}), timestamp=int(held.clock.now()))
+    assert await held.deliver(adapter, fresh=False, newest=asked) == 0
+    (sent,) = adapter.sent
+    assert (sent.reply_to, sent.platform_data, sent.text) == ("m2", {"k": "v"}, "好的")
+    assert await held.state() == "sent"
+
+
+async def test_where_the_platform_takes_messages_unasked_a_late_answer_is_one(held: Held) -> None:
+    adapter = FakeAdapter(limits=Limits(window=Window(300)))
+    held.clock.move(301)
+    assert await held.deliver(adapter) == 0
+    assert [one.reply_to for one in adapter.sent] == [""]
+
+
+async def test_a_question_gets_no_more_answers_than_the_platform_takes(held: Held) -> None:
+    adapter = FakeAdapter(limits=Limits(window=Window(300, 2), active=False))
+    held.pace.count_answer("fake", "m1")
+    assert await held.deliver(adapter) == 0
+    held.pace.count_answer("fake", "m2")
+    held.pace.count_answer("fake", "m2")
+    other = Held(held.store, held.claim, held.queued)
+    other.pace = held.pace
+    assert await other.deliver(adapter, newest=message_event(2)) == PARKED
+
+
+async def test_a_window_that_only_the_platform_knew_is_closed_parks_too(held: Held) -> None:
+    adapter = FakeAdapter()
+    adapter.errors = [WindowClosed("48 小时内没有新消息", code="95001")]
+    assert await held.deliver(adapter) == PARKED
+    adapter.errors = [WindowClosed("x"), WindowClosed("x")]
+    newest = message_event(2)
+    assert await held.deliver(adapter, fresh=False, newest=newest) == PARKED
+    assert adapter.errors == []
+    assert await held.deliver(adapter, fresh=False, newest=newest) == PARKED
+    assert await held.deliver(adapter, fresh=False, newest=message_event(3)) == 0
+
+
+async def test_what_nobody_asks_for_in_two_days_is_dead(held: Held) -> None:
+    adapter = FakeAdapter(limits=Limits(window=Window(300), active=False))
+    held.clock.move(49 * 3600)
+    assert await held.deliver(adapter) == 0
+    assert await held.state() == "dead"
+
+
+async def test_too_fast_for_long_lets_the_lane_go(held: Held) -> None:
+    adapter = FakeAdapter(limits=Limits(chat_rates=(Rate(1, 60),)))
+    held.pace.book("fake", held.claim.lane, adapter.limits, 0)
+    assert await held.deliver(adapter) == Later(60.0)
+    assert await held.state() == "queued"
+    assert adapter.sent == []
+    held.clock.move(60)
+    assert await held.deliver(adapter, fresh=False) == 0

@@ -399,7 +399,7 @@ async def test_a_post_arrives_as_it_was_given() -> None:
         return web.Response(status=418, text=text)
 
     async with platform(handler) as url, fetching() as fetcher:
-        answer = await fetcher.post(f"{url}/send?sign=a%2Bb", body="你好".encode(), headers={"X-Token": "t"})
+        answer = await fetcher.request("POST", f"{url}/send?sign=a%2Bb", body="你好".encode(), headers={"X-Token": "t"})
         assert answer == HttpAnswer(418, "/send?sign=a%2Bb t 你好".encode())
 
 
@@ -408,11 +408,11 @@ async def test_a_post_follows_no_redirect() -> None:
         return web.Response(status=302, headers={"Location": "/elsewhere"})
 
     async with platform(handler) as url, fetching() as fetcher:
-        assert await fetcher.post(url, body=b"", headers={}) == HttpAnswer(302, b"")
+        assert await fetcher.request("POST", url, body=b"", headers={}) == HttpAnswer(302, b"")
 
 
 async def test_a_thousand_posts_at_once_reuse_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.fetch.fetcher.POST_TIMEOUT", ClientTimeout(total=120))  # however busy the machine
+    monkeypatch.setattr("bot.fetch.fetcher.CALL_TIMEOUT", ClientTimeout(total=120))  # however busy the machine
     together = asyncio.Barrier(1000)
     peers: set[object] = set()
 
@@ -423,7 +423,7 @@ async def test_a_thousand_posts_at_once_reuse_connections(monkeypatch: pytest.Mo
 
     async with platform(handler) as url, fetching() as fetcher:
         for _ in range(2):
-            posts = (fetcher.post(url, body=b"%d" % number, headers={}) for number in range(1000))
+            posts = (fetcher.request("POST", url, body=b"%d" % number, headers={}) for number in range(1000))
             answers = await asyncio.gather(*posts)
             assert answers == [HttpAnswer(200, b"%d" % number) for number in range(1000)]
         assert len(peers) == 1000
@@ -431,7 +431,7 @@ async def test_a_thousand_posts_at_once_reuse_connections(monkeypatch: pytest.Mo
 
 async def network_error(fetcher: Fetcher, url: str) -> NetworkError:
     with pytest.raises(NetworkError) as caught:
-        await fetcher.post(url, body=b"{}", headers={})
+        await fetcher.request("POST", url, body=b"{}", headers={})
     assert "secret" not in str(caught.value) and caught.value.__cause__ is None
     return caught.value
 
@@ -461,7 +461,7 @@ async def test_a_post_that_may_have_arrived(answer: Answer) -> None:
 @pytest.mark.parametrize("connects", [False, True])
 async def test_a_post_that_takes_too_long(connects: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     timeout = ClientTimeout(total=0.5) if connects else ClientTimeout(total=20, connect=0.25)
-    monkeypatch.setattr("bot.fetch.fetcher.POST_TIMEOUT", timeout)
+    monkeypatch.setattr("bot.fetch.fetcher.CALL_TIMEOUT", timeout)
     async with serving(silent) as server, fetching() as fetcher:
         if not connects:
             monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", lambda *_: asyncio.sleep(60))

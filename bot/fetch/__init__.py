@@ -1,4 +1,4 @@
-"""HTTP for adapters: pictures from strangers' addresses, guarded; posts to the operator's own, not."""
+"""HTTP for adapters: pictures from strangers' addresses, guarded; calls of the operator's own, not."""
 
 from bot.fetch.fetcher import Fetcher
 

@@ -1,4 +1,4 @@
-"""Pictures by GET and deliveries by POST, each with its own rules and its own connections."""
+"""Pictures from anywhere and calls of platforms' APIs, each with its own rules and its own connections."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from bot.config import MediaConfig
-from bot.errors import BadPicture, FetchFailed, NetworkError
-from bot.fetch.targets import Target, check, forbidden_address, is_public
-from bot.http import HttpAnswer
+from bot.errors import FetchFailed, NetworkError
+from bot.fetch.targets import Target, bad_url, check, forbidden_address, is_public
+from bot.http import NO_HEADERS, HttpAnswer
 from bot.media.refusals import refused
 
 _REDIRECTS: Final = 3
@@ -23,10 +23,10 @@ _REDIRECT_STATUS: Final = {301, 302, 303, 307, 308}
 _ANSWER_BYTES: Final = 1 << 20
 _CHUNK: Final = 64 << 10
 _PICTURE_CONNECTIONS: Final = 256
-# The time limit of a whole picture is set around all its hops; a post has its own.
+# The time limit of a whole picture is set around all its hops; a call has its own.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 # A connection that cannot be made ends well before the whole, so that `sent_maybe` is never in doubt for it.
-POST_TIMEOUT: Final = aiohttp.ClientTimeout(total=15.0, connect=8.0)
+CALL_TIMEOUT: Final = aiohttp.ClientTimeout(total=15.0, connect=8.0)
 # Compressed bodies could swell beyond the cap; pictures gain nothing by it.
 _PICTURE_HEADERS: Final = {"Accept": "image/*, */*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "Kantu"}
 
@@ -59,48 +59,71 @@ class Fetcher:
         self._resolver = resolver
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
-    async def picture(self, url: str, *, hosts: frozenset[str] | None = None) -> bytes:
+    async def picture(
+        self, url: str, *, hosts: frozenset[str] | None = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> bytes:
         """GET a picture of at most `max_bytes` within `fetch_timeout` seconds, all redirects included.
 
-        hosts: the names that may be asked, also by redirects; `.example.com` means every name below it. Raises
+        hosts: the names that may be asked, also by redirects; `.example.com` means every name below it. headers: for
+        the host of `url` alone: a redirect must not carry a token away. Raises
         FetchFailed (bad_url, forbidden_host, forbidden_address, too_many_redirects, bad_status, unreachable,
         tls, timeout) or BadPicture (too_many_bytes).
         """
         try:
             async with asyncio.timeout(self._config.fetch_timeout):
-                return await self._follow(url, hosts)
-        except (FetchFailed, BadPicture):
-            raise
-        except TimeoutError:
-            raise FetchFailed("timeout", "下载图片超时了，请稍后再试。", retry=True) from None
-        except aiohttp.ClientSSLError:
-            raise FetchFailed("tls", "图片所在网站的证书有问题，不能下载。") from None
+                return await self._follow(url, hosts, headers)
         except (aiohttp.ClientError, OSError) as error:
-            if _is_forbidden(error):
-                raise forbidden_address() from None
-            raise FetchFailed("unreachable", "暂时连不上图片所在的网站，请稍后再试。", retry=True) from None
+            raise _fetch_failed(error) from None
 
-    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
-        """POST to an address of the operator's; not guarded, redirects not followed.
+    async def request(
+        self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
+    ) -> HttpAnswer:
+        """Call an address of the operator's; not guarded, redirects not followed.
 
-        The body is at most 1 MiB. Raises NetworkError; `sent_maybe` is False only when no
+        The answer is at most 1 MiB. Raises NetworkError; `sent_maybe` is False only when no
         connection was made. The text of the error holds no URL: tokens travel in them.
         """
-        session = self._session("post")
         try:
-            async with session.post(
-                URL(url, encoded=url.isascii()),
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=POST_TIMEOUT,
-            ) as response:
-                body = await _read(response, _ANSWER_BYTES)
-                return HttpAnswer(response.status, body, _retry_after(response))
+            return await self._call(method, url, body, headers, _ANSWER_BYTES, CALL_TIMEOUT)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ValueError) as error:
             raise NetworkError(f"no connection: {type(error).__name__}") from None
         except (_TooLong, aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NetworkError(f"no answer: {type(error).__name__}", sent_maybe=True) from None
+
+    async def media(self, url: str, *, headers: Mapping[str, str] = NO_HEADERS) -> HttpAnswer:
+        """GET at most `max_bytes` from an address of the operator's; not guarded, redirects not followed.
+
+        Raises FetchFailed (unreachable, tls, timeout, bad_url) or BadPicture (too_many_bytes).
+        """
+        timeout = aiohttp.ClientTimeout(total=self._config.fetch_timeout)
+        try:
+            return await self._call("GET", url, b"", headers, self._config.max_bytes, timeout)
+        except _TooLong:
+            raise refused("too_many_bytes", self._config) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _fetch_failed(error) from None
+        except ValueError:
+            raise bad_url() from None
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        cap: int,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> HttpAnswer:
+        async with self._session("call").request(
+            method,
+            URL(url, encoded=url.isascii()),
+            data=body or None,
+            headers=headers,
+            allow_redirects=False,
+            timeout=timeout,
+        ) as response:
+            named = {name.lower(): value for name, value in response.headers.items()}
+            return HttpAnswer(response.status, await _read(response, cap), _retry_after(response), named)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -108,20 +131,23 @@ class Fetcher:
         for session in sessions.values():
             await session.close()
 
-    async def _follow(self, url: str, hosts: frozenset[str] | None) -> bytes:
+    async def _follow(self, url: str, hosts: frozenset[str] | None, headers: Mapping[str, str]) -> bytes:
+        first = ""
         for _ in range(_REDIRECTS + 1):
             target = check(url, hosts=hosts, trusted=self._trusted)
-            body, location = await self._hop(target)
+            origin = str(target.url.origin())
+            first = first or origin
+            body, location = await self._hop(target, headers if origin == first else NO_HEADERS)
             if location is None:
                 return body
             url = urljoin(str(target.url), location)
         raise FetchFailed("too_many_redirects", "图片网址跳转次数太多，打不开。")
 
-    async def _hop(self, target: Target) -> tuple[bytes, str | None]:
+    async def _hop(self, target: Target, headers: Mapping[str, str]) -> tuple[bytes, str | None]:
         """One request: the body, or where to go instead."""
         session = self._session("trusted" if target.trusted else "guarded")
         async with session.get(
-            target.url, allow_redirects=False, timeout=_NO_TIMEOUT, headers=_PICTURE_HEADERS
+            target.url, allow_redirects=False, timeout=_NO_TIMEOUT, headers={**_PICTURE_HEADERS, **headers}
         ) as response:
             if response.status in _REDIRECT_STATUS and "Location" in response.headers:
                 return b"", response.headers["Location"]
@@ -140,7 +166,7 @@ class Fetcher:
 
     def _open(self, kind: str) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=0 if kind == "post" else _PICTURE_CONNECTIONS,
+            limit=0 if kind == "call" else _PICTURE_CONNECTIONS,
             resolver=self._resolver,
             socket_factory=guarded_socket if kind == "guarded" else None,
         )
@@ -148,7 +174,7 @@ class Fetcher:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,  # a proxy would dial for us, past the guard
-            auto_decompress=kind == "post",
+            auto_decompress=kind == "call",
         )
 
 
@@ -176,6 +202,16 @@ def _bad_status(status: int) -> FetchFailed:
     else:
         sentence = "图片取不到了，可能已经过期，请重新发一次。"
     return FetchFailed("bad_status", sentence, retry=status >= 500)
+
+
+def _fetch_failed(error: Exception) -> FetchFailed:
+    if isinstance(error, TimeoutError):
+        return FetchFailed("timeout", "下载图片超时了，请稍后再试。", retry=True)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return FetchFailed("tls", "图片所在网站的证书有问题，不能下载。")
+    if _is_forbidden(error):
+        return forbidden_address()
+    return FetchFailed("unreachable", "暂时连不上图片所在的网站，请稍后再试。", retry=True)
 
 
 def _is_forbidden(error: Exception) -> bool:

@@ -44,6 +44,14 @@ class ClaimRequest:
     horizon: float
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of events that come together, and of cursors that move with them."""
+
+    events: list[dict[str, Any]]
+    cursors: list[dict[str, Any]]
+
+
 class Inbox:
     """Runs in the writer's transactions; remembers which lanes are full."""
 
@@ -55,15 +63,19 @@ class Inbox:
         self._backlog = 0
         self._counted_at = float("-inf")
 
-    def accept(self, connection: Connection, batches: Sequence[list[dict[str, Any]]]) -> list[StoreFull | None]:
-        """Append the events of each batch, or refuse the batch."""
+    def accept(self, connection: Connection, batches: Sequence[Batch]) -> list[StoreFull | None]:
+        """Append the events of each batch and move its cursors, or refuse the batch."""
         if self._backlog_full(connection):
             return [StoreFull("too many unanswered messages") for _ in batches]
-        full = self._still_full(connection, {row["lane"] for batch in batches for row in batch})
-        refused = [any(row["lane"] in full for row in batch) for batch in batches]
-        wanted = [row for batch, no in zip(batches, refused, strict=True) if not no for row in batch]
+        full = self._still_full(connection, {row["lane"] for batch in batches for row in batch.events})
+        refused = [any(row["lane"] in full for row in batch.events) for batch in batches]
+        accepted = [batch for batch, no in zip(batches, refused, strict=True) if not no]
+        wanted = [row for batch in accepted for row in batch.events]
         if wanted:
             connection.execute(self._upserts.accept, wanted)
+        cursors = [cursor for batch in accepted for cursor in batch.cursors]
+        if cursors:
+            connection.execute(self._upserts.keep_cursor, cursors)
         return [StoreFull("too many unanswered messages in one conversation") if no else None for no in refused]
 
     def claim(self, connection: Connection, requests: Sequence[ClaimRequest]) -> list[tuple[list[Claim], bool]]:

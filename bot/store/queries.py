@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, select, text, update
 from bot.store import rows
 from bot.store import statements as sql
 from bot.store.schema import PENDING, delivery, event, lane
+from bot.store.schema import cursor as cursors
 
 
 def free_lanes(connection: Connection, now: Sequence[float]) -> list[None]:
@@ -17,6 +18,11 @@ def free_lanes(connection: Connection, now: Sequence[float]) -> list[None]:
     # The process lock says that nobody else lives: every lease is a dead process's.
     connection.execute(update(lane).where(text(PENDING)).values(ready_at=now[0], waiting=0))
     return [None] * len(now)
+
+
+def cursor(connection: Connection, key: str) -> str:
+    """The kept cursor, or an empty text."""
+    return connection.execute(select(cursors.c.value).where(cursors.c.key == key)).scalar() or ""
 
 
 def event_status(connection: Connection, key: str) -> dict[str, Any] | None:

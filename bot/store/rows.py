@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,12 +28,16 @@ class QueuedEvent:
 
 @dataclass(frozen=True, slots=True)
 class QueuedDelivery:
-    """An unsent delivery. state `sending`: a crash left it in doubt, or its holder has just started it."""
+    """An unsent delivery. state `sending`: a crash left it in doubt, or its holder has just started it.
+
+    created_at: when the reply was ready (seconds).
+    """
 
     id: int
     state: str
     attempts: int
     delivery: Delivery
+    created_at: float
 
 
 def event_key(platform: str, account_id: str, event_id: str) -> str:
@@ -53,6 +57,11 @@ def event_row(event: Event, now: float) -> dict[str, Any]:
         "received_at": now,
         "body": _encode(event).decode(),
     }
+
+
+def cursor_rows(cursors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Sorted, so that two replicas lock rows in one order."""
+    return [{"key": key, "value": cursors[key]} for key in sorted(cursors)]
 
 
 def _message_key(event: Event) -> str | None:
@@ -86,7 +95,7 @@ def delivery_row(delivery: Delivery, seq: int, state: str, now: float) -> dict[s
 
 def queued_delivery(row: Any) -> QueuedDelivery:
     """A delivery read back."""
-    return QueuedDelivery(row.id, row.state, row.attempts, Delivery.from_dict(_decode(row.body)))
+    return QueuedDelivery(row.id, row.state, row.attempts, Delivery.from_dict(_decode(row.body)), row.created_at)
 
 
 def body_of(delivery: Delivery) -> str:

@@ -1,4 +1,4 @@
-"""The tables: inbox (`event`), `lane`, outbox (`delivery`), history (`turn`), `media`.
+"""The tables: inbox (`event`, `cursor`), `lane`, outbox (`delivery`), history (`turn`), `media`.
 
 One schema for SQLite and PostgreSQL. A lane is a conversation's place in the queue; workers claim lanes, never
 jobs, so order holds by construction. Predicates of partial indexes are literals: SQLite cannot use a partial
@@ -117,6 +117,9 @@ media = Table(
     Column("first_seen_at", Float, nullable=False),
     Column("last_used_at", Float, nullable=False),
 )
+
+# How far a platform that is asked for its messages has been read; written with what was read.
+cursor = Table("cursor", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 #: Written once when the tables are made; a newer number than ours means a newer Kantu made the database.
 VERSION = 1

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.store.schema import NEW, OPEN, PENDING, QUEUED, delivery, event, lane, media, turn
+from bot.store.schema import NEW, OPEN, PENDING, QUEUED, cursor, delivery, event, lane, media, turn
 
 _held = and_(lane.c.key == bindparam("k"), lane.c.fence == bindparam("f"))
 _keys: BindParameter[Any] = bindparam("keys", expanding=True)
@@ -60,7 +60,9 @@ QUEUED_EVENTS = (
     .order_by(event.c.seq)
 )
 OPEN_DELIVERIES = (
-    select(delivery.c.lane, delivery.c.id, delivery.c.state, delivery.c.attempts, delivery.c.body)
+    select(
+        delivery.c.lane, delivery.c.id, delivery.c.state, delivery.c.attempts, delivery.c.created_at, delivery.c.body
+    )
     .where(text(OPEN), delivery.c.lane.in_(_keys))
     .order_by(delivery.c.id)
 )
@@ -99,6 +101,7 @@ RETRY_DELIVERY = (
     .where(delivery.c.id == bindparam("i"))
     .values(state="queued", attempts=delivery.c.attempts + 1, error=bindparam("e"))
 )
+HOLD_DELIVERY = update(delivery).where(delivery.c.id == bindparam("i")).values(state="queued", error=bindparam("e"))
 ADD_TURN = insert(turn)
 ADD_DELIVERY = insert(delivery).returning(delivery.c.id, sort_by_parameter_order=True)
 
@@ -110,6 +113,7 @@ class Upserts:
     accept: Executable
     wake_lane: Executable
     add_media: Executable
+    keep_cursor: Executable
     #: the database's own insert, for statements that are built where they are used
     insert: Any
 
@@ -132,7 +136,7 @@ def upserts(dialect: str) -> Upserts:
         # RETURNING also lets a whole batch go in one statement: each step of one more would let go of the
         # interpreter and wait for it again.
     ).returning(lane.c.key, lane.c.pending)
-    seen = upsert(media)
+    seen, read = upsert(media), upsert(cursor)
     return Upserts(
         insert=upsert,
         accept=upsert(event).on_conflict_do_nothing(),
@@ -140,4 +144,5 @@ def upserts(dialect: str) -> Upserts:
         add_media=seen.on_conflict_do_update(
             index_elements=[media.c.sha256], set_={"last_used_at": seen.excluded.last_used_at}
         ),
+        keep_cursor=read.on_conflict_do_update(index_elements=[cursor.c.key], set_={"value": read.excluded.value}),
     )

@@ -9,7 +9,7 @@ its lease gets LeaseLost and changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +26,14 @@ from bot.message import Image, Message
 from bot.store import letters, queries, rows, sessions
 from bot.store import statements as sql
 from bot.store.database import DiskGuard, open_database
-from bot.store.inbox import Claim, ClaimRequest, Inbox
+from bot.store.inbox import Batch, Claim, ClaimRequest, Inbox
 from bot.store.rows import QueuedDelivery
 from bot.store.sessions import Memory
 from bot.store.usage import Usage
 from bot.store.writer import Writer
 
 T = TypeVar("T")
+_NO_CURSORS: Mapping[str, str] = {}
 
 #: So many webhooks waiting at once are a flood; it is over when there were fewer for so many seconds.
 _FLOOD = 8
@@ -120,8 +121,11 @@ class Store:
 
     # ------------------------------------------------------------------ inbox
 
-    async def accept(self, events: Sequence[Event]) -> None:
-        """Put events on disk; those that were there already are dropped. Raises StoreFull, keeping none of them."""
+    async def accept(self, events: Sequence[Event], *, cursors: Mapping[str, str] = _NO_CURSORS) -> None:
+        """Put events on disk; those that were there already are dropped. Raises StoreFull, keeping none of them.
+
+        cursors: kept in the same transaction, so that what was read and how far cannot disagree.
+        """
         if not self._guard.has_room():
             raise StoreFull("the disk is nearly full")
         now = self._clock.now()
@@ -129,7 +133,8 @@ class Store:
         if self._accepting >= _FLOOD:
             self._flooded_at = self._clock.monotonic()
         try:
-            await self._write(self._inbox.accept, [rows.event_row(one, now) for one in events])
+            batch = Batch([rows.event_row(one, now) for one in events], rows.cursor_rows(cursors))
+            await self._write(self._inbox.accept, batch)
         except SQLAlchemyError as error:
             raise StoreFull(f"cannot write: {type(error).__name__}") from error
         finally:
@@ -229,7 +234,8 @@ class Store:
     ) -> list[QueuedDelivery | LeaseLost | None]:
         results: list[QueuedDelivery | LeaseLost | None] = []
         for claim, seq, delivery in arguments:
-            row = rows.delivery_row(delivery, seq, "sending", self._clock.now())
+            now = self._clock.now()
+            row = rows.delivery_row(delivery, seq, "sending", now)
             known = connection.execute(sql.KNOWN_DELIVERY, {"key": delivery.key}).first()
             if known is not None:
                 results.append(None)
@@ -237,7 +243,7 @@ class Store:
                 results.append(LeaseLost(claim.lane))
             else:
                 id = connection.execute(sql.ADD_DELIVERY, [row]).scalar_one()
-                results.append(QueuedDelivery(id, "sending", 0, delivery))
+                results.append(QueuedDelivery(id, "sending", 0, delivery, now))
         return results
 
     async def start_delivery(self, claim: Claim, id: int) -> None:
@@ -272,7 +278,15 @@ class Store:
         """Count a failed try; it was certainly not sent. Raises LeaseLost."""
         await self._write(_change, _Change(claim, 0, sql.RETRY_DELIVERY, {"i": id, "e": error}))
 
+    async def hold_delivery(self, claim: Claim, id: int, why: str) -> None:
+        """Put one back that was not tried: it is certainly not sent, and this counts as no try. Raises LeaseLost."""
+        await self._write(_change, _Change(claim, 0, sql.HOLD_DELIVERY, {"i": id, "e": why}))
+
     # ---------------------------------------------------------------- reading
+
+    async def cursor(self, key: str) -> str:
+        """A cursor that `accept` kept; empty when there is none."""
+        return await self._read(lambda connection: queries.cursor(connection, key))
 
     async def recall(self, session: str, turns: int) -> Memory:
         """What a session remembers, with its last `turns` turns, oldest first."""
@@ -365,7 +379,7 @@ def _queue_deliveries(
     states = ["sending", *["queued"] * (len(deliveries) - 1)]
     new = [rows.delivery_row(one, seq, state, now) for one, state in zip(deliveries, states, strict=True)]
     ids = connection.execute(sql.ADD_DELIVERY, new).scalars().all()
-    return tuple(QueuedDelivery(id, state, 0, one) for id, state, one in zip(ids, states, deliveries, strict=True))
+    return tuple(QueuedDelivery(id, state, 0, one, now) for id, state, one in zip(ids, states, deliveries, strict=True))
 
 
 def _expire(connection: Connection, arguments: Sequence[tuple[float, int]]) -> list[list[str]]:

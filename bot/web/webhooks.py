@@ -8,13 +8,14 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from bot.adapter import Ack, Adapter, Request
+from bot.adapter import Adapter, Received, Request
 from bot.clock import Clock
 from bot.errors import Rejected, StoreError
 from bot.media import MediaStore
 from bot.store import Store
 from bot.web.body import read_body
 from bot.web.problems import Problem
+from bot.web.websocket import converse
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Webhooks:
             web.route("*", "/webhook/{name}", self.receive),
         ]
 
-    async def receive(self, http: web.Request) -> web.Response:
+    async def receive(self, http: web.Request) -> web.StreamResponse:
         """Answer one delivery of a platform."""
         adapter = self._adapters.get(http.path.removeprefix("/webhook/"))
         if adapter is None:
@@ -49,22 +50,40 @@ class Webhooks:
             return Problem(503, "stopping", "the service is stopping; deliver again later", 10).response()
         try:
             body = await read_body(http, adapter.limits.body_bytes, self._body_timeout)
-            ack = await self._accept(adapter, _request(http, body, self._clock.now()))
+            request = _request(http, body, self._clock.now())
+            received = await self._accept(adapter, request)
         except Rejected as error:
             log.info("%s rejected a request: %s", adapter.name, error.reason)
             return Problem(error.status, error.reason, error.message).response()
         except (StoreError, OSError) as error:
             log.warning("%s cannot accept: %s", adapter.name, error)
             return Problem(503, "cannot_accept", "deliver again later", 10).response()
-        return web.Response(status=ack.status, body=ack.body, content_type=ack.content_type)
+        if received.socket:
+            return await converse(http, adapter, request, self._store)
+        return await self._acknowledge(http, adapter, received)
 
-    async def _accept(self, adapter: Adapter, request: Request) -> Ack:
+    async def _accept(self, adapter: Adapter, request: Request) -> Received:
         received = adapter.receive(request)
         if received.inline:
             await asyncio.gather(*(self._media.stash(data) for data in received.inline.values()))
         if received.events:
             await self._store.accept(received.events)
-        return received.ack
+        return received
+
+    async def _acknowledge(self, http: web.Request, adapter: Adapter, received: Received) -> web.Response:
+        """Answer, and let the adapter know whether the platform was still there to hear it."""
+        ack = await adapter.acknowledge(received)
+        response = web.Response(status=ack.status, body=ack.body, content_type=ack.content_type)
+        if type(adapter).acknowledged is Adapter.acknowledged:
+            return response
+        written = False
+        try:
+            await response.prepare(http)
+            await response.write_eof()
+            written = http.transport is not None and not http.transport.is_closing()
+        finally:
+            adapter.acknowledged(received, ack, written=written)
+        return response
 
 
 def _request(http: web.Request, body: bytes, now: float) -> Request:
