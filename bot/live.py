@@ -38,6 +38,7 @@ class LiveDraft(Draft):
         self._surface: Surface | None = None
         self._opened = False
         self._text = ""
+        self._shown = ""
         self._more = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.watched = self._limits.live == "stream"
@@ -124,13 +125,13 @@ class LiveDraft(Draft):
             return
 
     async def _open(self, surface: Surface) -> None:
-        text = self._text if self.watched and self._text.strip() else WAITING
         await self._free()
+        self._shown = self._text if self.watched and self._text.strip() else WAITING
         # A cancelled call may have reached the platform: from here on the surface counts as shown.
         self._opened = True
         try:
-            await surface.open(shown(text, self._limits))
-        except DeliveryError as error:
+            await surface.open(shown(self._shown, self._limits))
+        except Exception as error:
             self._opened = isinstance(error, NetworkError) and error.sent_maybe
             raise
         await asyncio.sleep(self._limits.live_interval)
@@ -138,10 +139,11 @@ class LiveDraft(Draft):
     async def _update(self, surface: Surface) -> None:
         await self._free()
         text = self._text
-        if not text.strip():
+        if not text.strip() or text == self._shown:
             return
         try:
             await surface.update(shown(text, self._limits))
+            self._shown = text
         except NetworkError as error:
             # The next update holds this one's text.
             log.debug("%s: an update was lost: %s", self._adapter.name, error)

@@ -99,8 +99,8 @@ class FakeSurface(Surface):
 class FakeAdapter(Adapter):
     """A platform in memory. `sent` holds what arrived; `errors` are raised first, one a send.
 
-    surfaces: one per answer that was begun, where `limits.live` says so; typed: how often typing was shown; told: ids of
-    events that were answered with a later one.
+    surfaces: one per answer that was begun, where `limits.live` says so; typed: how often typing was shown; told: ids
+    of events that were answered with a later one.
     """
 
     Config: ClassVar[type[AdapterConfig]] = AdapterConfig

@@ -8,7 +8,7 @@ from fakes import message_event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.collator import Turn, Wait, collate
+from bot.collator import Turn, Wait, collate, is_nudge
 from bot.event import Event, MessageEvent, ScheduledEvent
 from bot.message import Image
 from bot.store import QueuedEvent
@@ -114,3 +114,22 @@ def test_every_event_gets_into_exactly_one_turn_with_its_own_sender(shapes: list
         seen.extend(turn.seqs)
         left = [one for one in left if one not in turn.queued]
     assert sorted(seen) == list(range(1, len(shapes) + 1))
+
+
+def test_an_album_is_one_turn_whichever_picture_carries_the_words() -> None:
+    first = replace(message_event(1, "哪张贵", Image("p1")), album="9")
+    second, third = (replace(picture(number), album="9") for number in (2, 3))
+    assert collate(queue(first), now=0.5, pictures_wait=3) == Wait(0.5)
+    turn = collate(queue(first, second, third, message_event(4)), now=1, pictures_wait=3)
+    assert isinstance(turn, Turn)
+    assert turn.seqs == (1, 2, 3)
+    assert collate(queue(second, third), now=1, pictures_wait=3) == Wait(2)
+    turn = collate(queue(second, third, message_event(4, "哪张贵")), now=0, pictures_wait=3)
+    assert isinstance(turn, Turn)
+    assert turn.seqs == (1, 2, 3)
+
+
+def test_a_nudge_says_nothing_but_that_somebody_waits() -> None:
+    assert all(is_nudge(message_event(1, text)) for text in ("继续", "1", "？？", "好的", " 在吗 ", "…"))
+    assert not any(is_nudge(message_event(1, text)) for text in ("继续写第二段", "12", "好看吗"))
+    assert not is_nudge(picture(1))

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from fakes import FakeAdapter, FakeEngine, message_event
 
+from bot.adapter import Limits
 from bot.clock import Clock
 from bot.config import BreakerConfig, MediaConfig, StoreConfig, WorkerConfig
 from bot.dispatcher import Dispatcher
 from bot.engine.base import GenerateRequest
 from bot.engine.chain import EngineChain
-from bot.errors import ContextTooLong, EngineUnavailable, RequestRejected
+from bot.errors import ContextTooLong, EngineUnavailable, RequestRejected, WindowClosed
 from bot.event import ScheduledEvent
 from bot.intake import Intake
 from bot.media import MediaStore
@@ -263,3 +264,52 @@ async def test_no_more_conversations_at_once_than_configured(
     bench.engine.gate.set()
     await wait_until(lambda: len(bench.texts) == 6)
     await bench.stop()
+
+
+async def test_an_answer_that_is_shown_while_it_grows_is_sent_once(bench: Bench, wait_until: Wait) -> None:
+    bench.adapter.limits = Limits(live="stream", live_interval=0.0)
+    bench.engine.gate = asyncio.Event()
+    await bench.store.accept([message_event(1)])
+    await wait_until(lambda: bool(bench.engine.requests))
+    bench.engine.gate.set()
+    await wait_until(lambda: bench.adapter.surfaces[0].closed != "" or bool(bench.adapter.sent))
+    (surface,) = bench.adapter.surfaces
+    shown = [surface.closed] if surface.closed else []
+    assert [*shown, *bench.texts] == ["答问题 1 图0 史0"]
+
+
+async def test_pictures_answered_with_their_question_are_told_so(bench: Bench, wait_until: Wait) -> None:
+    bench.adapter.pictures = {"a": PNG, "b": PNG}
+    await bench.store.accept([message_event(1, Image("a")), message_event(2, Image("b")), message_event(3, "几张")])
+    await wait_until(lambda: len(bench.texts) == 1)
+    assert bench.adapter.told == ["e1", "e2"]
+
+
+async def test_a_failing_live_view_harms_no_answer(bench: Bench, wait_until: Wait) -> None:
+    bench.adapter.limits = Limits(live="stream", live_interval=0.0, typing_every=0.01)
+    bench.adapter.surface_errors = [RuntimeError("a bug in an adapter")]
+    await bench.store.accept([message_event(1)])
+    await wait_until(lambda: bool(bench.texts))
+
+
+async def test_a_nudge_fetches_what_waited_and_is_no_question(bench: Bench, wait_until: Wait) -> None:
+    bench.adapter.errors = [WindowClosed("write first")]
+    await bench.store.accept([message_event(1)])
+    await wait_until(lambda: bench.adapter.errors == [] and bench.worker.running == 0)
+    assert bench.texts == []
+    await bench.store.accept([message_event(2, "继续")])
+    await wait_until(lambda: len(bench.texts) == 1)
+    await wait_until(lambda: bench.worker.running == 0)
+    assert (bench.texts, [one.reply_to for one in bench.adapter.sent]) == (["答问题 1 图0 史0"], ["m1"])
+    assert len(bench.engine.requests) == 1
+    await bench.store.accept([message_event(3, "继续")])
+    await wait_until(lambda: len(bench.engine.requests) == 2)
+
+
+async def test_a_real_question_also_fetches_what_waited_and_is_answered(bench: Bench, wait_until: Wait) -> None:
+    bench.adapter.errors = [WindowClosed("write first")]
+    await bench.store.accept([message_event(1)])
+    await wait_until(lambda: bench.adapter.errors == [] and bench.worker.running == 0)
+    await bench.store.accept([message_event(2)])
+    await wait_until(lambda: len(bench.texts) == 2)
+    assert [text[:5] for text in bench.texts] == ["答问题 1", "答问题 2"]
