@@ -1,21 +1,23 @@
 """Runs folders of recorded webhook requests through the adapters and compares what comes out.
 
-    python benchmarks/platform_vectors.py DIR [--jsonl OUT]
+    python benchmarks/platform_vectors.py DIR [--jsonl OUT] [--http]
 
 A folder holds one JSON file per platform: `secrets` per configuration, and `cases`, each with a request, the
 time of its receipt and what is expected. Cases run in order; those of one configuration share one memory of
-what was seen. Prints every mismatch and a count per platform; exit status 1 when there is any.
+what was seen. Prints every mismatch and a count per platform; exit status 1 when there is any. An exception in a case
+is its outcome `crash`. --http: every request travels through a real server, whose status must be the adapter's.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import base64
 import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bot.adapter import Adapter, Received, Request
 from bot.clock import Clock
 from bot.config import convert
-from bot.errors import Rejected
+from bot.errors import KantuError, Rejected
 from bot.event import MessageEvent
 from bot.message import Image, Message, Quote
 
@@ -89,13 +91,17 @@ class Receiver:
 
     def run(self, case: Json) -> Json:
         """The outcome of one case, in the files' words."""
+        return self.judge(lambda: self.adapter.receive(_request(case)))
+
+    def judge(self, receive: Callable[[], Received]) -> Json:
+        """What `receive` comes to, in the files' words."""
         try:
-            received = self.adapter.receive(_request(case))
+            received = receive()
+            return self._judge(received) | {"response": _response(received)}
         except Rejected as error:
             return {"outcome": "rejected", "reason": error.reason}
         except Exception as error:
             return {"outcome": "crash", "reason": repr(error)}
-        return self._judge(received) | {"response": _response(received)}
 
     def _judge(self, received: Received) -> Json:
         if received.ignored:
@@ -133,12 +139,32 @@ class Receiver:
 
 def run_file(data: Json) -> Iterator[tuple[Json, Json]]:
     """Every case with the record of what happened."""
+    receivers = make_receivers(data)
+    for case in data["cases"]:
+        found = receivers[case["config"]]
+        outcome = found.run(case) if isinstance(found, Receiver) else unusable(found)
+        yield case, record_of(data, case, outcome)
+
+
+def make_receivers(data: Json) -> dict[str, Receiver | KantuError]:
+    """A receiver per configuration, or why it is refused."""
     found = terms(data["platform"])
     assert found is not None
-    receivers = {name: Receiver(found, adapter(found, data, secrets)) for name, secrets in data["secrets"].items()}
-    for case in data["cases"]:
-        outcome = receivers[case["config"]].run(case)
-        yield case, {"platform": data["platform"], "id": case["id"], **{name: outcome.get(name) for name in RESULTS}}
+    receivers: dict[str, Receiver | KantuError] = {}
+    for name, secrets in data["secrets"].items():
+        try:
+            receivers[name] = Receiver(found, adapter(found, data, secrets))
+        except KantuError as error:
+            receivers[name] = error
+    return receivers
+
+
+def unusable(error: KantuError) -> Json:
+    return {"outcome": "crash", "reason": f"the configuration is refused: {error}"}
+
+
+def record_of(data: Json, case: Json, outcome: Json) -> Json:
+    return {"platform": data["platform"], "id": case["id"], **{name: outcome.get(name) for name in RESULTS}}
 
 
 def adapter(found: Terms, data: Json, secrets: Json, http: Any = None) -> Adapter:
@@ -210,7 +236,7 @@ def _load(folder: Path) -> Iterator[Json]:
             yield data
 
 
-def run_folder(folder: Path) -> tuple[list[Json], list[str]]:
+def run_folder(folder: Path, run: Callable[[Json], Iterable[tuple[Json, Json]]]) -> tuple[list[Json], list[str]]:
     """All records and all mismatches; one line per platform is printed on the way."""
     records: list[Json] = []
     wrong: list[str] = []
@@ -218,7 +244,7 @@ def run_folder(folder: Path) -> tuple[list[Json], list[str]]:
         if terms(data["platform"]) is None:
             print(f"{data['platform']}: no adapter ({len(data['cases'])} cases)")
             continue
-        results = list(run_file(data))
+        results = list(run(data))
         bad = [line for case, record in results for line in mismatches(case, record)]
         records += [record for _, record in results]
         wrong += bad
@@ -226,13 +252,20 @@ def run_folder(folder: Path) -> tuple[list[Json], list[str]]:
     return records, wrong
 
 
+def _run_file_over_http(data: Json) -> list[tuple[Json, Json]]:
+    from vectors_server import serve_file
+
+    return asyncio.run(serve_file(data))
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--jsonl", type=Path, help="write one record per case")
+    parser.add_argument("--http", action="store_true", help="through a real server on loopback")
     arguments = parser.parse_args()
-    records, wrong = run_folder(arguments.folder)
+    records, wrong = run_folder(arguments.folder, _run_file_over_http if arguments.http else run_file)
     if arguments.jsonl:
         lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
         arguments.jsonl.write_text("".join(lines), encoding="utf-8")

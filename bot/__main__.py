@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     ask.set_defaults(run=_ask)
 
     doctor = commands.add_parser("doctor", parents=[shared], help="check the set-up; says how to mend what is wrong")
+    doctor.add_argument(
+        "--simulate", metavar="PLATFORM", help="run the whole path against a fake chat platform on this machine instead"
+    )
     doctor.set_defaults(run=_doctor)
 
     route = commands.add_parser("route", parents=[shared], help="say which model would answer each message of a file")
@@ -169,7 +172,11 @@ async def _ask_once(names: Sequence[str], question: str, options: argparse.Names
     return 0
 
 
-def _doctor(_options: argparse.Namespace, config: Config) -> int:
+def _doctor(options: argparse.Namespace, config: Config) -> int:
+    if options.simulate:
+        from bot.simulate import simulate
+
+        return asyncio.run(simulate(options.simulate, config))
     from bot.doctor import examine
 
     return asyncio.run(examine(config))

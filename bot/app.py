@@ -58,6 +58,11 @@ def load_adapters(config: Config, http: Http, clock: Clock) -> dict[str, Adapter
     return {name: _adapter(name, section, http, clock) for name, section in sections.items()}
 
 
+def load_simulated(platform: str) -> Any:
+    """A fake platform of `adapters/simulated/`, not started. Raises ConfigError."""
+    return _attribute(f"adapters.simulated.{platform}", "Simulated", type, "--simulate")()
+
+
 def default_adapters(data_dir: Path) -> dict[str, dict[str, Any]]:
     """With no configuration: the generic webhook, with a secret of its own made at the first start."""
     path = data_dir / "webhook-secret"

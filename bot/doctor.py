@@ -54,6 +54,8 @@ async def _checks(config: Config) -> AsyncIterator[tuple[str, Check]]:
         adapters = {}
     for name, adapter in adapters.items():
         yield f"adapter {name}", adapter.check
+        for warning in adapter.warnings():
+            print(f"  ! adapter {name}: {warning}")
         await adapter.close()
     await fetcher.close()
 

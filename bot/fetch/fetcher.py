@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Collection, Mapping
+from io import BytesIO
 from typing import Final
 from urllib.parse import urljoin
 
@@ -117,7 +118,7 @@ class Fetcher:
         async with self._session("call").request(
             method,
             URL(url, encoded=url.isascii()),
-            data=body or None,
+            data=BytesIO(body) if body else None,
             headers=headers,
             allow_redirects=False,
             timeout=timeout,

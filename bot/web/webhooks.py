@@ -72,18 +72,18 @@ class Webhooks:
 
     async def _acknowledge(self, http: web.Request, adapter: Adapter, received: Received) -> web.Response:
         """Answer, and let the adapter know whether the platform was still there to hear it."""
-        ack = await adapter.acknowledge(received)
-        response = web.Response(status=ack.status, body=ack.body, content_type=ack.content_type)
-        if type(adapter).acknowledged is Adapter.acknowledged:
-            return response
-        written = False
+        ack, written = received.ack, False
         try:
-            await response.prepare(http)
-            await response.write_eof()
-            written = http.transport is not None and not http.transport.is_closing()
+            ack = await adapter.acknowledge(received)
+            response = web.Response(status=ack.status, body=ack.body, content_type=ack.content_type)
+            if type(adapter).acknowledged is not Adapter.acknowledged:
+                # A platform that has hung up cancels this task, here or above.
+                await response.prepare(http)
+                await response.write_eof()
+                written = http.transport is not None and not http.transport.is_closing()
+            return response
         finally:
             adapter.acknowledged(received, ack, written=written)
-        return response
 
 
 def _request(http: web.Request, body: bytes, now: float) -> Request:
