@@ -243,6 +243,10 @@ class Adapter(ABC):
         """This event is answered together with a later one (pictures, then the question): no answer of its own."""
         return
 
+    async def unanswered(self, event: MessageEvent) -> None:
+        """Nothing will be said to this event: what waits for its answer may stop waiting."""
+        return
+
     # ------------------------------------------------------------ housekeeping
 
     async def check(self) -> str:

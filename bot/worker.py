@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Literal
 
 from bot.adapter import Adapter, Limits
 from bot.clock import Clock
@@ -28,7 +29,7 @@ from bot.message import Image, Message, Text
 from bot.pace import Pace
 from bot.plan import plan
 from bot.redact import redact
-from bot.store import Claim, Store, TurnRecord
+from bot.store import Claim, QueuedEvent, Store, TurnRecord
 
 log = logging.getLogger(__name__)
 
@@ -166,17 +167,15 @@ class Worker:
         One turn only: what arrived while it was answered may belong to the next one, and only a new claim sees it.
         """
         owed: Later | int = 1
-        newest = claim.events[-1].event if claim.events else None
-        asking = newest if isinstance(newest, MessageEvent) else None
         for queued in claim.deliveries:
-            owed = await self._deliverer.deliver(claim, queued, fresh=False, newest=asking)
+            owed = await self._deliverer.deliver(claim, queued, fresh=False, newest=_newest(claim))
             if isinstance(owed, Later):
                 return owed
         if not claim.events or self._stopping:
             return owed
         if claim.deliveries and is_nudge(claim.events[0].event):
             # 「继续」 has got what it was written for.
-            return (await self._store.complete(claim, TurnRecord((claim.events[0].seq,)))).pending
+            return await self._pass_over(claim, claim.events[0])
         settings = self._config
         turn = collate(claim.events, self._clock.now(), settings.collect_pictures, settings.collect_questions)
         if isinstance(turn, Wait):
@@ -187,13 +186,20 @@ class Worker:
         """Answer one turn and deliver."""
         # A scheduled event has no handler yet; what nobody takes is ended without fetching its pictures.
         if isinstance(turn.event, ScheduledEvent) or not self._dispatcher.accepts(turn.event):
-            return (await self._store.complete(claim, TurnRecord(turn.seqs))).pending
+            return await self._pass_over(claim, *turn.queued)
         live = self._live(turn.event)
         try:
             return await self._answer(claim, turn, turn.event, live)
         finally:
             if live is not None:
                 await live.close()
+
+    async def _pass_over(self, claim: Claim, *queued: QueuedEvent) -> int:
+        """End events that get no answer."""
+        done = await self._store.complete(claim, TurnRecord(tuple(one.seq for one in queued)))
+        for one in queued:
+            await self._tell(one.event, "unanswered")
+        return done.pending
 
     async def _answer(self, claim: Claim, turn: Turn, event: MessageEvent, live: LiveDraft | None) -> Later | int:
         images: tuple[Image, ...] = ()
@@ -203,7 +209,8 @@ class Worker:
                 return await self._finish(claim, self._record(turn, event, (), refused if refused.parts else None))
             if live is not None:
                 live.start()
-                await self._tell_joined(turn)
+                for queued in turn.queued[:-1]:
+                    await self._tell(queued.event, "joined")
             event, images, missing = await self._intake.fetch(event, self._adapters, self._session(event))
             reply = await self._reply(claim, turn, event, missing, live)
         except EngineUnavailable as error:
@@ -228,15 +235,15 @@ class Worker:
             return None
         return LiveDraft(adapter, event, self._pace, self._clock)
 
-    async def _tell_joined(self, turn: Turn) -> None:
-        """Pictures that are answered with their question get no answer of their own."""
-        for queued in turn.queued[:-1]:
-            adapter = self._adapters.get(queued.event.conversation.platform)
-            if adapter is not None and isinstance(queued.event, MessageEvent):
-                try:
-                    await adapter.joined(queued.event)
-                except Exception as error:
-                    log.info("%s: a joined message could not be told so: %s", adapter.name, type(error).__name__)
+    async def _tell(self, event: MessageEvent | ScheduledEvent, what: Literal["joined", "unanswered"]) -> None:
+        """No answer of its own comes for this event; somebody may be waiting for one. Best effort."""
+        adapter = self._adapters.get(event.conversation.platform)
+        if adapter is None or not isinstance(event, MessageEvent):
+            return
+        try:
+            await (adapter.joined(event) if what == "joined" else adapter.unanswered(event))
+        except Exception as error:
+            log.info("%s: %s cannot be told: %s", adapter.name, what, type(error).__name__)
 
     async def _refused(self, event: MessageEvent) -> Reply | None:
         """What to say to somebody who may not ask now: a reply without parts is silence; None: welcome."""
@@ -258,7 +265,11 @@ class Worker:
                 # Shown where the answer will stand, and costs none of the messages that the platform allows.
                 await live.update(text)
                 return
-            (notice,) = plan(Reply((Text(text),)), event, self._limits(event), "notice")
+            limits = self._limits(event)
+            if limits.window is not None and limits.window.messages == 1:
+                # The one message that the platform takes is the answer's.
+                return
+            (notice,) = plan(Reply((Text(text),)), event, limits, "notice")
             queued = await self._store.add_notice(claim, turn.seqs[-1], notice)
             if queued is not None:
                 await self._deliverer.deliver(claim, queued, fresh=True)
@@ -308,10 +319,21 @@ class Worker:
     async def _finish(self, claim: Claim, record: TurnRecord, live: LiveDraft | None = None) -> Later | int:
         done = await self._store.complete(claim, record)
         await self._intake.tidy(record.images, done.orphans)
+        newest = _newest(claim)
+        if not done.deliveries:
+            for queued in claim.events:
+                if queued.seq in record.seqs:
+                    await self._tell(queued.event, "unanswered")
         owed: Later | int = done.pending
         for number, one in enumerate(done.deliveries):
             first = number == 0
-            owed = await self._deliverer.deliver(claim, one, fresh=first, live=live if first else None)
+            owed = await self._deliverer.deliver(claim, one, fresh=first, live=live if first else None, newest=newest)
             if isinstance(owed, Later):
                 break
         return owed
+
+
+def _newest(claim: Claim) -> MessageEvent | None:
+    """The last message of the conversation that this claim has seen."""
+    newest = claim.events[-1].event if claim.events else None
+    return newest if isinstance(newest, MessageEvent) else None

@@ -100,7 +100,7 @@ class FakeAdapter(Adapter):
     """A platform in memory. `sent` holds what arrived; `errors` are raised first, one a send.
 
     surfaces: one per answer that was begun, where `limits.live` says so; typed: how often typing was shown; told: ids
-    of events that were answered with a later one.
+    of events that were answered with a later one; left: of those that get no answer.
     """
 
     Config: ClassVar[type[AdapterConfig]] = AdapterConfig
@@ -115,6 +115,7 @@ class FakeAdapter(Adapter):
         self.surface_errors: list[Exception] = []
         self.typed = 0
         self.told: list[str] = []
+        self.left: list[str] = []
 
     def surface(self, event: MessageEvent) -> FakeSurface:
         self.surfaces.append(FakeSurface())
@@ -126,6 +127,9 @@ class FakeAdapter(Adapter):
 
     async def joined(self, event: MessageEvent) -> None:
         self.told.append(event.id)
+
+    async def unanswered(self, event: MessageEvent) -> None:
+        self.left.append(event.id)
 
     def receive(self, request: Request) -> Received:
         return Received()

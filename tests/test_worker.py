@@ -313,3 +313,20 @@ async def test_a_real_question_also_fetches_what_waited_and_is_answered(bench: B
     await bench.store.accept([message_event(2)])
     await wait_until(lambda: len(bench.texts) == 2)
     assert [text[:5] for text in bench.texts] == ["答问题 1", "答问题 2"]
+
+
+async def test_what_arrives_during_a_turn_opens_the_window_for_its_answer(bench: Bench, wait_until: Wait) -> None:
+    bench.engine.gate = asyncio.Event()
+    bench.adapter.errors = [WindowClosed("write first")]
+    await bench.store.accept([message_event(1)])
+    await wait_until(lambda: bool(bench.engine.requests))
+    await bench.store.accept([message_event(2, "继续")])
+    bench.engine.gate.set()
+    await wait_until(lambda: len(bench.texts) == 1)
+    assert bench.texts == ["答问题 1 图0 史0"]
+
+
+async def test_who_gets_no_answer_is_not_waited_for(bench: Bench, wait_until: Wait) -> None:
+    await bench.store.accept([message_event(1, chat_type="group", to_me=False), message_event(2, chat_type="group")])
+    await wait_until(lambda: len(bench.texts) == 1)
+    assert bench.adapter.left == ["e1"]

@@ -59,6 +59,7 @@ QUEUED_EVENTS = (
     .where(text(QUEUED), event.c.lane.in_(_keys))
     .order_by(event.c.seq)
 )
+NEWEST_EVENT = select(func.max(event.c.seq)).where(text(QUEUED), event.c.lane == bindparam("k"))
 OPEN_DELIVERIES = (
     select(
         delivery.c.lane, delivery.c.id, delivery.c.state, delivery.c.attempts, delivery.c.created_at, delivery.c.body

@@ -168,20 +168,30 @@ class Store:
         return [None] * len(batches)
 
     async def release(self, claim: Claim, *, delay: float = 0.0, waiting: bool = False) -> None:
-        """Let go of a lane; it may be claimed again after `delay` seconds, or, when `waiting`, at the next event."""
+        """Let go of a lane; it may be claimed again after `delay` seconds, or, when `waiting`, at the next event.
+
+        The next event may be there already, unseen by this claim.
+        """
         ready_at = self._clock.now() + delay
-        pending = await self._write(self._release, (claim, ready_at, waiting))
+        pending, ready_at = await self._write(self._release, (claim, ready_at, waiting))
         if pending:
             # Another process may come first; then this wakes for nothing.
-            asyncio.get_running_loop().call_later(delay, self.wake.set)
+            asyncio.get_running_loop().call_later(max(0.0, ready_at - self._clock.now()), self.wake.set)
 
-    def _release(self, connection: Connection, arguments: Sequence[tuple[Claim, float, bool]]) -> list[int]:
-        pending: list[int] = []
-        for claim, ready_at, waiting in arguments:
+    def _release(
+        self, connection: Connection, arguments: Sequence[tuple[Claim, float, bool]]
+    ) -> list[tuple[int, float]]:
+        released: list[tuple[int, float]] = []
+        for claim, wanted, waiting in arguments:
+            ready_at = self._clock.now() if waiting and self._has_news(connection, claim) else wanted
             values = {"k": claim.lane, "f": claim.fence, "until": ready_at, "wait": int(waiting)}
             # A lane that was lost meanwhile is its new holder's business.
-            pending.append(connection.execute(sql.RELEASE_LANE, values).scalar() or 0)
-        return pending
+            released.append((connection.execute(sql.RELEASE_LANE, values).scalar() or 0, ready_at))
+        return released
+
+    def _has_news(self, connection: Connection, claim: Claim) -> bool:
+        newest = connection.execute(sql.NEWEST_EVENT, {"k": claim.lane}).scalar() or 0
+        return newest > (claim.events[-1].seq if claim.events else 0)
 
     async def complete(self, claim: Claim, record: TurnRecord) -> Completed:
         """End a turn: history, deliveries and events in one transaction. Raises LeaseLost.
