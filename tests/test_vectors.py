@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 PLATFORMS = sorted(path.stem for path in TESTS.glob("vectors_*.py"))
 
 
-def _benchmark(name: str) -> ModuleType:
+def load_benchmark(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, TESTS.parent / "benchmarks" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -26,8 +26,8 @@ def _benchmark(name: str) -> ModuleType:
     return module
 
 
-runner = _benchmark("platform_vectors")
-server = _benchmark("vectors_server")
+runner = load_benchmark("platform_vectors")
+server = load_benchmark("vectors_server")
 
 
 def vectors(name: str) -> dict[str, Any]:
