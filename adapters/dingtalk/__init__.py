@@ -1,0 +1,5 @@
+"""DingTalk (钉钉): the robot of an internal app, in HTTP mode."""
+
+from adapters.dingtalk.adapter import Adapter, Config
+
+__all__ = ["Adapter", "Config"]
