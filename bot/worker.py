@@ -203,14 +203,14 @@ class Worker:
 
     async def _answer(self, claim: Claim, turn: Turn, event: MessageEvent, live: LiveDraft | None) -> Later | int:
         images: tuple[Image, ...] = ()
+        for queued in turn.queued[:-1]:
+            await self._tell(queued.event, "joined")
         try:
             refused = await self._refused(event)
             if refused is not None:
                 return await self._finish(claim, self._record(turn, event, (), refused if refused.parts else None))
             if live is not None:
                 live.start()
-                for queued in turn.queued[:-1]:
-                    await self._tell(queued.event, "joined")
             event, images, missing = await self._intake.fetch(event, self._adapters, self._session(event))
             reply = await self._reply(claim, turn, event, missing, live)
         except EngineUnavailable as error:
