@@ -1,0 +1,105 @@
+"""Picking the next token of each sequence, on the device.
+
+Greedy where the temperature is 0. Otherwise: repetition penalty, temperature, top-k, top-p, in this order, as
+transformers has it. The random number of a token depends on the sequence's seed and the token's place alone, so that
+neighbours in a batch change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bot.engine.base import SamplingParams
+from bot.engine.local.sequence import Sequence
+
+#: 64-bit finaliser of splitmix64 (Steele, Lea and Flood, 2014): a counter becomes a number that looks random.
+_GAMMA = 0x9E3779B97F4A7C15
+_MIX_1 = 0xBF58476D1CE4E5B9
+_MIX_2 = 0x94D049BB133111EB
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a model's own generation settings say, for requests that leave it open."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+
+
+def uniform(seed: int, place: int) -> float:
+    """A number in [0, 1) that depends on both."""
+    value = (seed * _GAMMA + (place + 1) * _MIX_1) & _MASK
+    value = ((value ^ (value >> 30)) * _MIX_1) & _MASK
+    value = ((value ^ (value >> 27)) * _MIX_2) & _MASK
+    return ((value ^ (value >> 31)) >> 11) / (1 << 53)
+
+
+class Sampler:
+    """Picks tokens from logits."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        self._defaults = defaults
+
+    def greedy(self, sequences: List[Sequence]) -> bool:
+        """Whether the highest logit is all that is asked for."""
+        return all(self._temperature(one.sampling) == 0 and self._penalty(one.sampling) == 1.0 for one in sequences)
+
+    def pick(self, logits: Tensor, sequences: List[Sequence]) -> list[int]:
+        """One token for each row of logits, float32 [sequences, vocabulary]; they are changed in place."""
+        if not self.greedy(sequences):
+            self._penalise(logits, sequences)
+            rows = [at for at, one in enumerate(sequences) if self._temperature(one.sampling) > 0]
+            best = logits.argmax(-1)
+            if rows:
+                index = torch.tensor(rows, device=logits.device)
+                best[index] = self._draw(logits[index], [sequences[at] for at in rows])
+            return best.tolist()
+        return logits.argmax(-1).tolist()
+
+    def _penalise(self, logits: Tensor, sequences: List[Sequence]) -> None:
+        for row, one in zip(logits, sequences, strict=True):
+            penalty = self._penalty(one.sampling)
+            if penalty != 1.0:
+                said = torch.tensor(sorted(set(one.tokens)), device=logits.device)
+                score = row[said]
+                row[said] = torch.where(score < 0, score * penalty, score / penalty)
+
+    def _draw(self, logits: Tensor, sequences: List[Sequence]) -> Tensor:
+        device = logits.device
+        settings = [one.sampling for one in sequences]
+        heat = torch.tensor([self._temperature(one) for one in settings], device=device)
+        top_k = torch.tensor([self._top_k(one) or logits.shape[-1] for one in settings], device=device)
+        top_p = torch.tensor([self._top_p(one) for one in settings], device=device)
+        dice = torch.tensor(
+            [uniform(one.seed, one.new_tokens) for one in sequences], device=device, dtype=torch.float64
+        )
+        ordered, index = (logits / heat[:, None]).sort(dim=-1, descending=True, stable=True)
+        rank = torch.arange(logits.shape[-1], device=device)
+        ordered = ordered.masked_fill(rank >= top_k[:, None], float("-inf"))
+        share = ordered.softmax(-1, dtype=torch.float64)
+        # A token stays as long as those before it have not reached top_p: the first one always does.
+        share = share * (share.cumsum(-1) - share < top_p[:, None])
+        steps = share.cumsum(-1)
+        place = torch.searchsorted(steps, (dice * steps[:, -1])[:, None], right=True)
+        # Rounding may step behind the last token that is left.
+        place = torch.minimum(place, (share > 0).sum(-1, keepdim=True) - 1)
+        return index.gather(-1, place).squeeze(-1)
+
+    def _temperature(self, params: SamplingParams) -> float:
+        return self._defaults.temperature if params.temperature is None else params.temperature
+
+    def _penalty(self, params: SamplingParams) -> float:
+        return self._defaults.repetition_penalty if params.repetition_penalty is None else params.repetition_penalty
+
+    def _top_k(self, params: SamplingParams) -> int:
+        return self._defaults.top_k if params.top_k is None else params.top_k
+
+    def _top_p(self, params: SamplingParams) -> float:
+        return self._defaults.top_p if params.top_p is None else params.top_p

@@ -1,0 +1,62 @@
+"""One request on its way through the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bot.engine.base import Priority, SamplingParams
+from bot.engine.local.cache import Content
+from bot.engine.local.model import Prompt
+
+State = Literal["waiting", "prefill", "decode", "done"]
+Finish = Literal["", "stop", "length", "cancelled", "failed"]
+
+
+@dataclass(eq=False)
+class Sequence:
+    """A prompt, the tokens that were added to it, and where their keys and values lie.
+
+    number: order of arrival. most: tokens of the answer, at most. computed: tokens whose keys and values are in the
+    cache; the newest token never is. cached: of them, those that were found there. emit: told every new token and, at
+    the end, why. text_stop: set by `emit` when a stop text has come. All of it belongs to the engine's thread, but
+    `cancelled`, which any thread may set.
+    """
+
+    number: int
+    prompt: Prompt
+    sampling: SamplingParams
+    salt: str
+    priority: Priority
+    most: int
+    emit: Callable[[Sequence], None]
+    seed: int = 0
+    state: State = "waiting"
+    tokens: list[int] = field(init=False)
+    blocks: list[int] = field(default_factory=list[int])
+    chains: list[bytes] = field(default_factory=list[bytes])
+    computed: int = 0
+    cached: int = 0
+    cancelled: bool = False
+    finish: Finish = ""
+    error: Exception | None = None
+    text_stop: bool = False
+
+    def __post_init__(self) -> None:
+        self.tokens = list(self.prompt.ids)
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens of the answer so far."""
+        return len(self.tokens) - len(self.prompt.ids)
+
+    @property
+    def content(self) -> Content:
+        """What the cache must know to name its blocks."""
+        pictures = tuple((span.start, span.start + span.picture.tokens, span.picture.key) for span in self.prompt.spans)
+        return Content(self.salt, self.tokens, pictures)
+
+    def position(self, place: int) -> int:
+        """The position, on every axis, of an answer's token at `place` in `tokens`."""
+        return self.prompt.next_position + place - len(self.prompt.ids)
