@@ -92,7 +92,7 @@ class Window:
 class Limits:
     """A platform's rules, as data for the deliverer.
 
-    body_bytes: largest webhook body. text_length: longest text of one message, counted in text_unit (utf16: UTF-16
+    body_bytes: largest webhook body; frame_bytes: largest WebSocket frame. text_length: longest text of one message, counted in text_unit (utf16: UTF-16
     code units; bytes: of UTF-8). markdown: what of it the platform shows; the rest is turned into plain text before
     the adapter sees it. window: how long and how often a question may be answered (None: as one likes). active: the
     platform takes messages outside of a window, too: their `reply_to` is empty. app_rates, chat_rates: how fast one
@@ -105,6 +105,7 @@ class Limits:
     """
 
     body_bytes: int = 1 << 20
+    frame_bytes: int = 1 << 20
     text_length: int = 2000
     text_unit: Unit = "characters"
     markdown: frozenset[Markdown] = frozenset()
