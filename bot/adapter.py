@@ -126,7 +126,12 @@ class Surface(ABC):
     Made by `Adapter.surface`; calls come one after another, none before `open`. Texts are the whole text so far, with
     the platform's markdown and within its length. All raise NetworkError (after 429: with retry_after) or
     ActionFailed.
+
+    closes_by_sending: `close` sends a message (what was shown is gone by itself), so that a doubtful one must not be
+    repeated; where it changes what is shown, twice is once.
     """
+
+    closes_by_sending: bool = False
 
     @abstractmethod
     async def open(self, text: str) -> None:

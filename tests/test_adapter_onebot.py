@@ -751,7 +751,6 @@ async def test_a_wrong_handshake_is_refused_over_http(tmp_path: Path) -> None:
 @pytest.fixture
 async def peer() -> AsyncIterator[Peer]:
     """A nonebot2 program that knows the simulated account's keys."""
-    pytest.importorskip("nonebot.adapters.onebot.v11", reason="needs nonebot2[fastapi], nonebot-adapter-onebot")
     found = Peer()
     await found.start()
     yield found
@@ -863,7 +862,6 @@ async def test_nonebot_refuses_what_we_refuse(peer: Peer) -> None:
 
 async def test_nonebot_talks_to_our_simulated_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulated client speaks OneBot as a real library expects it; the same one speaks to us above."""
-    pytest.importorskip("nonebot.adapters.onebot.v11", reason="needs nonebot2[fastapi], nonebot-adapter-onebot")
     monkeypatch.setenv("ANSWER", "yes")
     peer = Peer()
     await peer.start()

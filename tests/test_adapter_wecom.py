@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_a_picture_is_named_by_its_media_id():
 def wechatpy() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip("wechatpy.enterprise.crypto")
+        return importlib.import_module("wechatpy.enterprise.crypto")
 
 
 def test_another_implementation_reads_what_we_seal():
@@ -256,8 +257,9 @@ async def test_an_address_that_is_not_trusted_is_named():
         await adapter(Platform(refusal(60020, text))).send(delivery())
 
 
-async def test_a_member_who_was_left_out_did_not_get_it():
-    http = Platform({"errcode": 0, "errmsg": "ok", "invaliduser": "x|LiSi", "msgid": "x1"})
+@pytest.mark.parametrize("left_out", [{"invaliduser": "x|LiSi"}, {"invaliduser": "lisi"}, {"unlicenseduser": "lisi|y"}])
+async def test_a_member_who_was_left_out_did_not_get_it(left_out: dict[str, str]):
+    http = Platform({"errcode": 0, "errmsg": "ok", "msgid": "x1", **left_out})
     with pytest.raises(ActionFailed) as error:
         await adapter(http).send(delivery())
     assert error.value.code == "81013"

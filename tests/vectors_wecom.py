@@ -157,6 +157,20 @@ class _File:
             f"<CreateTime>\n{NOW} </CreateTime><FromUserName>LiSi</FromUserName></xml>"
         )
         self.plain("mixed_cdata", inside.encode(), accepted(expected(id, "甲乙&]]>丙")))
+        for content, seen in (
+            ("甲<!-- 注 -->乙<?x y?>丙", "甲乙丙"),
+            ("a\r\nb\rc", "a\nb\nc"),
+            ("a&#13;b", "a\rb"),
+            ("&#x1F338;&#127800;", "🌸🌸"),
+            ("&lt;!DOCTYPE html&gt;&amp;amp;", "<!DOCTYPE html>&amp;"),
+            ("\u00a0a\u200b\u2028", "a\u200b"),
+        ):
+            id = self.next()
+            plain = document(TEXT | {"MsgId": id, "Content": "@@"}).decode()
+            self.plain("written", plain.replace("@@", content).encode(), accepted(expected(id, seen)))
+        for content in ("&#0;", "\x01", "a\0", "&#xD800;", "&nbsp;", "&unknown;"):
+            plain = document(TEXT | {"MsgId": self.next(), "Content": "@@"}).decode()
+            self.plain("unwritten", plain.replace("@@", content).encode(), rejected("malformed"))
         id = self.next()
         document16 = document(TEXT | {"MsgId": id}).decode()
         utf16 = f'<?xml version="1.0" encoding="UTF-16"?>{document16}'.encode("utf-16")

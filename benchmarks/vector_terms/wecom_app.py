@@ -15,7 +15,7 @@ _FETCH = "GET https://qyapi.weixin.qq.com/cgi-bin/media/get?access_token=..&medi
 def _section(secrets: Json, policy: Json) -> Json:
     return {
         "corp_id": secrets["corp_id"],
-        "agent_id": secrets["agent_id"],
+        "agent_id": int(secrets["agent_id"]),
         "secret": secrets.get("secret") or "not used for receiving",
         "token": secrets["token"],
         "encoding_aes_key": secrets["encoding_aes_key"],
