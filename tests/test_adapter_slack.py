@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import asyncio
+import importlib
 import json
 import sys
 from collections.abc import AsyncIterator

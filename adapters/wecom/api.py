@@ -38,7 +38,7 @@ _MENDS: Final[Mapping[int, str]] = {
     60011: "the app may not see this member: widen its 可见范围",
     60020: "add this server's address to 企业可信IP (应用管理 → 应用 → 企业可信IP)",
     60111: "this member is not known to the company any more",
-    81013: "the member has left the company or is outside of the app's 可见范围",
+    81013: "the member has left the company, is outside of the app's 可见范围, or has no licence (接口许可)",
     82001: "the member is outside of the app's 可见范围",
     301002: "secret and agent_id belong to different apps: copy both from the same page",
 }
@@ -88,8 +88,10 @@ class Api:
     async def _send(self, user: str, kind: str, content: Mapping[str, str]) -> str:
         data = {"touser": user, "msgtype": kind, "agentid": self._agent_id, kind: content}
         answer = await self._with_token("POST", "message/send", data)
-        if user in str(answer.get("invaliduser") or "").split("|"):
-            raise refused(_NOBODY, "invaliduser")
+        for name in ("invaliduser", "unlicenseduser"):
+            # WeCom names members in small letters, however they were written.
+            if user.lower() in str(answer.get(name) or "").lower().split("|"):
+                raise refused(_NOBODY, name)
         return str(answer.get("msgid") or "")
 
     async def _upload(self, file: File) -> str:
