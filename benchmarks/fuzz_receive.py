@@ -233,7 +233,7 @@ def _broken_json(text: bytes, dice: random.Random) -> bytes:
     elif choice == 1 and isinstance(holder[key], str) and holder[key][:1] in ("{", "["):
         # Texts that are JSON themselves (Feishu's content) are broken inside.
         holder[key] = _broken_json(holder[key].encode(errors="replace"), dice).decode(errors="replace")
-    elif choice == 2:
+    elif choice == 2 and len(text) < 100_000:
         holder[key] = [holder[key]] * dice.randrange(1, 400)
     else:
         holder[key] = dice.choice(ODD)

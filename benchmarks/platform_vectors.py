@@ -195,7 +195,7 @@ def _request(case: Json) -> Request:
 def _response(received: Received) -> Json | None:
     ack = received.ack
     if not ack.body:
-        return None
+        return {"text": ""} if ack.status == 200 else None
     return {"json": json.loads(ack.body)} if "json" in ack.content_type else {"text": ack.body.decode()}
 
 

@@ -92,8 +92,8 @@ class Window:
 class Limits:
     """A platform's rules, as data for the deliverer.
 
-    body_bytes: largest webhook body. text_length: longest text of one message, counted in text_unit (utf16: UTF-16
-    code units; bytes: of UTF-8). markdown: what of it the platform shows; the rest is turned into plain text before
+    body_bytes: largest webhook body; frame_bytes: largest WebSocket frame. text_length: longest text of one message,
+    counted in text_unit (utf16: UTF-16 code units; bytes: of UTF-8). markdown: what of it the platform shows; the rest is turned into plain text before
     the adapter sees it. window: how long and how often a question may be answered (None: as one likes). active: the
     platform takes messages outside of a window, too: their `reply_to` is empty. app_rates, chat_rates: how fast one
     may send in all, and to one conversation. files: `Delivery.file` can be sent. idempotent_send: the platform drops
@@ -105,6 +105,7 @@ class Limits:
     """
 
     body_bytes: int = 1 << 20
+    frame_bytes: int = 1 << 20
     text_length: int = 2000
     text_unit: Unit = "characters"
     markdown: frozenset[Markdown] = frozenset()
@@ -125,7 +126,12 @@ class Surface(ABC):
     Made by `Adapter.surface`; calls come one after another, none before `open`. Texts are the whole text so far, with
     the platform's markdown and within its length. All raise NetworkError (after 429: with retry_after) or
     ActionFailed.
+
+    closes_by_sending: `close` sends a message (what was shown is gone by itself), so that a doubtful one must not be
+    repeated; where it changes what is shown, twice is once.
     """
+
+    closes_by_sending: bool = False
 
     @abstractmethod
     async def open(self, text: str) -> None:

@@ -60,7 +60,8 @@ class LiveDraft(Draft):
         """Turn what is shown into the answer; its platform message id, or None when nothing is shown.
 
         Raises ActionFailed or WindowClosed where the platform refuses: the answer is then to be sent as a message. And
-        NetworkError when it cannot be reached; never as `sent_maybe`, since showing a text twice is one text.
+        NetworkError when it cannot be reached; as `sent_maybe` only where closing means sending, since showing a text
+        twice is one text.
         """
         await self._stop()
         if self._surface is None or not self._opened:
@@ -70,6 +71,8 @@ class LiveDraft(Draft):
             try:
                 return await surface.close(delivery)
             except NetworkError as error:
+                if error.sent_maybe and surface.closes_by_sending:
+                    raise
                 if not left:
                     raise NetworkError(str(error), retry_after=error.retry_after) from error
                 await asyncio.sleep(min(error.retry_after or 0.5, _LONGEST_PAUSE))

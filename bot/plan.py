@@ -55,7 +55,8 @@ def _contents(reply: Reply, limits: Limits) -> tuple[list[str], File | None]:
         return texts, None
     file = _file(reply.text)
     if len(texts) > 1:
-        texts = split(degrade(_short(reply.text, file.name) + footer, limits.markdown), limits.text_length)
+        short = degrade(_short(reply.text, file.name) + footer, limits.markdown)
+        texts = split(short, limits.text_length, limits.text_unit)
     return texts, file
 
 

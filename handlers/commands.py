@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.errors import ConfigError
 from bot.event import MessageEvent, Reply, SessionChange
@@ -127,7 +127,7 @@ async def _quota(event: MessageEvent, context: Context, argument: str) -> Reply:
 
 @_command("人工 human", "转人工", "转人工 人工 人工客服 转人工客服")
 async def _human(event: MessageEvent, context: Context, argument: str) -> Reply:
-    return _say("已记下：这里需要人工处理，请稍候，会有同事来看。")
+    return replace(_say("已记下：这里需要人工处理，请稍候，会有同事来看。"), handover=True)
 
 
 @_command("封禁 ban", "不再回答某人：/封禁 feishu/ou_x，或加天数", admin=True)

@@ -245,6 +245,20 @@ async def test_unasked_messages_name_no_question() -> None:
     assert sent(http)[0][1] == {"msg_type": 0, "content": "一朵花"}
 
 
+async def test_no_answer_in_a_group_calls_anybody() -> None:
+    text = "@everyone <@!A> <#1> <qqbot-at-everyone /> [@x](mqqapi://markdown/mention?at_type=1) a < b, x@y.cn"
+    calm = (
+        "@\u200beveryone <\u200b@!A> <\u200b#1> <\u200bqqbot-at-everyone /> "
+        "[@x](mqqapi:\u200b//markdown/mention?at_type=1) a < b, x@y.cn"
+    )
+    for markdown in (False, True):
+        http = answers()
+        for where in (GROUP_CHAT, ANN_CHAT):
+            await adapter(http, markdown=markdown).send(delivery(text, where))
+        shown = [data["markdown"]["content"] if markdown else data["content"] for _, data in sent(http)]
+        assert shown == [calm, text]
+
+
 async def test_odd_openids_stay_in_their_place() -> None:
     http = answers()
     await adapter(http).send(delivery(where=Conversation("qq", "default", "a/../b?c#d")))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from fakes import FakeClock, FakeHttp
 
-from bot.app import load_handlers
-from bot.config import Config, OpenAIModel, ReaderModel, Section, load, parse
+from bot.app import load_adapters, load_handlers
+from bot.config import Config, OpenAIModel, ReaderModel, Secret, Section, convert, load, parse
 from bot.errors import ConfigError
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
+ADAPTERS = Path(__file__).parent.parent / "adapters"
 
 
 def test_no_file_means_the_defaults() -> None:
@@ -77,8 +81,8 @@ def test_a_handler_that_is_not_there_is_named() -> None:
 
 
 def test_the_example_loads_and_shows_every_key() -> None:
-    config = load(EXAMPLE, {"KANTU_WEBHOOK_SECRET": "whsec_" + "a" * 43 + "=", "ZHIPU_API_KEY": "k"})
     text = EXAMPLE.read_text(encoding="utf-8")
+    config = load(EXAMPLE, _environ(text))
     missing = sorted(name for name in _keys(config) if f"{name}:" not in text)
     assert missing == []
     assert isinstance(config, Config)
@@ -92,3 +96,36 @@ def _keys(section: Section) -> set[str]:
         if isinstance(value, Section):
             names |= _keys(value)
     return names | set(OpenAIModel.__struct_fields__) | set(ReaderModel.__struct_fields__)
+
+
+#: Where a value has a form of its own.
+FORMS = {
+    "KANTU_WEBHOOK_SECRET": "whsec_" + "a" * 32,
+    "TELEGRAM_BOT_TOKEN": "700100200:abc",
+    "WECOM_AES_KEY": "a" * 43,
+    "WECOM_BOT_AES_KEY": "a" * 43,
+    "WECHAT_AES_KEY": "a" * 43,
+    "WECHAT_KF_AES_KEY": "a" * 43,
+}
+
+
+def _environ(text: str) -> dict[str, str]:
+    return dict.fromkeys(re.findall(r"\$\{(\w+)", text), "value") | FORMS
+
+
+def test_the_example_has_every_platform_with_every_key_and_its_default() -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    config = parse(yaml.safe_load(text), _environ(text))
+    adapters = load_adapters(config, FakeHttp(), FakeClock())
+    modules = {path.stem for path in ADAPTERS.glob("*.py")} | {
+        path.parent.name for path in ADAPTERS.glob("*/adapter.py")
+    }
+    assert set(adapters) == modules - {"__init__"}
+    for name, adapter in adapters.items():
+        section = (config.adapters or {})[name]
+        assert set(section) == set(adapter.Config.__struct_fields__), name
+        plain = adapter.Config()
+        for key, value in section.items():
+            default = getattr(plain, key)
+            if not isinstance(default, Secret) and default not in ("", 0, ()):
+                assert convert({key: value}, adapter.Config) == convert({key: default}, adapter.Config), (name, key)

@@ -330,3 +330,11 @@ async def test_private_numbers_are_masked_in_what_is_kept(tmp_path: Path, wait_u
     assert status is not None
     assert "138****4406" in status["replies"][0]["text"]
     await room.stop()
+
+
+async def test_who_asks_for_a_person_is_handed_over(room: Room) -> None:
+    for text in ("转人工", "/人工", "我要找真人客服"):
+        assert "会有同事来看" in await room.say(text)
+        assert room.adapter.sent[-1].handover
+    await room.say("这是什么")
+    assert not room.adapter.sent[-1].handover

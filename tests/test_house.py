@@ -31,7 +31,7 @@ def test_format() -> None:
 
 
 def test_types() -> None:
-    run("basedpyright")
+    run("basedpyright", "--pythonpath", sys.executable)
 
 
 def test_import_contracts() -> None:

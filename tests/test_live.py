@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from fakes import FakeAdapter, FakeClock, message_event
+from fakes import FakeAdapter, FakeClock, FakeSurface, message_event
 
 import bot.live
 from bot.adapter import Limits, Rate
@@ -156,3 +156,18 @@ async def test_typing_is_shown_until_the_end(wait_until: Wait) -> None:
     typed = adapter.typed
     await asyncio.sleep(0.01)
     assert adapter.typed == typed
+
+
+async def test_where_closing_means_sending_a_doubtful_one_is_not_repeated(
+    wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSurface, "closes_by_sending", True)
+    adapter = FakeAdapter(limits=STREAM)
+    draft = begin(adapter)
+    await draft.update("一")
+    await wait_until(lambda: bool(adapter.surfaces[0].texts))
+    adapter.surfaces[0].errors = [NetworkError("reset", sent_maybe=True)]
+    with pytest.raises(NetworkError) as error:
+        await draft.finish(DONE)
+    assert error.value.sent_maybe
+    assert adapter.surfaces[0].closed == ""

@@ -37,6 +37,13 @@ def test_a_long_report_goes_out_as_a_short_text_and_a_file_where_files_are_taken
     assert all(one.file is None for one in plan(Reply((Text(REPORT),), report=True), message_event(1), Limits()))
 
 
+def test_the_short_text_beside_a_file_is_counted_as_the_platform_counts() -> None:
+    limits = Limits(text_length=200, text_unit="bytes", files=True)
+    texts = plan(Reply((Text(REPORT),), report=True), message_event(1), limits)
+    assert all(measure(one.text, "bytes") <= 200 for one in texts)
+    assert texts[-1].file is not None
+
+
 def test_a_report_that_fits_stays_whole_beside_its_file() -> None:
     text, file = plan(Reply((Text(REPORT),), report=True), message_event(1), Limits(text_length=5000, files=True))
     assert text.text.startswith("【设备 巡检/报告】")

@@ -9,11 +9,11 @@ from bot.errors import Rejected
 
 
 def test_the_spelling_of_a_document_does_not_matter() -> None:
-    one = "<xml><Content><![CDATA[a<b]]></Content><MsgId>7</MsgId></xml>".encode()
+    one = b"<xml><Content><![CDATA[a<b]]></Content><MsgId>7</MsgId></xml>"
     two = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<xml><!-- x --><Unknown><Deep>1</Deep></Unknown>\n<MsgId>7</MsgId>'
-        "<Content><![CDATA[a]]><!-- y -->&lt;<![CDATA[b]]></Content></xml>"
-    ).encode()
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<xml><!-- x --><Unknown><Deep>1</Deep></Unknown>\n<MsgId>7</MsgId>'
+        b"<Content><![CDATA[a]]><!-- y -->&lt;<![CDATA[b]]></Content></xml>"
+    )
     for body in (one, two, one.decode().encode("utf-16")):
         data = xml.decode(body)
         assert (data["Content"], xml.number(data, "MsgId", most=10)) == ("a<b", 7)

@@ -319,6 +319,10 @@ def _quotes() -> list[Json]:
         return accepted(name, quoting(name, replied), reply_to="old==", quoted=quoted)
 
     tree = {"elementType": "ROOT", "children": [{"elementType": "TEXT", "value": "标题"}, {"children": 3}, 7]}
+    link = {"elementType": "LINK", "value": "https://a.example/"}
+    block = [{"elementType": "UNKNOWN", "value": "{}"}, {"elementType": "TEXT", "value": "一只"}]
+    block += [{"elementType": "TEXT", "value": "猫"}, link, {"elementType": "IMAGE", "downloadCode": "x"}]
+    blocks = [{"elementType": "RICHTEXT", "children": block}, 7, {"elementType": "RICHTEXT", "children": block[1:3]}]
     runs = [
         {"msgType": "picture", "downloadCode": "q1"},
         {"msgType": "text", "content": "输出"},
@@ -334,6 +338,7 @@ def _quotes() -> list[Json]:
         quote("quote_rich_direct", "richText", {"richText": [{"text": "a"}, picture("b"), {"text": "c"}]}, "a\nc", "b"),
         quote("quote_audio", "audio", {"recognition": "听到的", "downloadCode": "x"}, "听到的"),
         quote("quote_card", "interactiveCard", {"cardContent": tree}, "标题"),
+        quote("quote_card_blocks", "interactiveCard", {"cardContent": blocks}, "一只猫 https://a.example/ \n一只猫"),
         quote("quote_card_empty", "interactiveCard", None, ""),
         quote("quote_file", "file", {"downloadCode": "x", "fileName": "a.pdf"}, ""),
         quote("quote_odd", 7, {"richText": [3, None, {"msgType": []}], "text": {}}, ""),
@@ -376,6 +381,10 @@ def _addresses() -> list[Json]:
         "https://oapi.dingtalk.com/x\n",
         "https://oapi.ding\ttalk.com/x",
         "https://oapi.dingtalk.com/\x85",
+        "https://oapi.dingtalk.com/\0x",
+        "https://oapi.ding\0talk.com/x",
+        "\0https://oapi.dingtalk.com/x",
+        "https://oapi.dingtalk.com/\x7f",
         "https://oapi.dingtalk.com\u3000/",
         "https://oapi.dingtal\u212a.com/x",
         "https://ｏapi.dingtalk.com/x",

@@ -251,6 +251,10 @@ class _File:
         event, message = self.event("@_user_3 你好", "@外部 你好", mentions=[bare], group=True)
         message["mentions"] = [{"id": "on_x", "name": "外部", "is_bot": False}]
         self.deliver("mention_without_open_id", event, self.accepted(message))
+        for name in (None, ""):
+            event, message = self.event("@_user_2 你好", f"@{BOB} 你好", mentions=[mention(2, BOB) | {"name": name}])
+            message["mentions"] = [{"id": BOB, "name": None, "is_bot": False}]
+            self.deliver("mention_without_name", event, self.accepted(message))
         for value in ("x", {}, [5], [{"id": {}}], [{"key": 5}], [{"key": "@_user_1", "id": 5}]):
             event, _ = self.event("@_user_1")
             event["event"]["message"]["mentions"] = value
@@ -331,6 +335,8 @@ class _File:
         event, _ = self.event("我自己")
         event["event"]["sender"]["sender_id"]["open_id"] = BOT
         self.deliver("self", event, ignored("self_message"))
+        event["event"]["sender"]["sender_type"] = "app"
+        self.deliver("self_as_app", event, ignored("sender_is_bot"))
 
         def change(name: str, value: Any) -> Callable[[Json], None]:
             return lambda event: event["header"].__setitem__(name, value)

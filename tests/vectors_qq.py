@@ -134,6 +134,11 @@ class _File:
         bare = {"content_type": "image/gif", "url": "https://gchat.qpic.cn/bare"}
         seen = [image(bare["url"], "image/gif", None, None, None)]
         self.message("no_sizes", PRIVATE, {"content": "", "attachments": [bare]}, {"text": "", "images": seen})
+        twice = [attachment(), attachment(size=1, width=None)]
+        element = {"content": "", "attachments": [attachment(height=2)]}
+        fields = {"content": "", "attachments": twice, "message_type": 103, "msg_elements": [element]}
+        seen = {"images": [image(), image(size=1, width=None)], "quoted": {"text": "", "images": [image(height=2)]}}
+        self.message("one_picture_described_twice", PRIVATE, fields, seen)
         rest = [attachment(kind="voice"), attachment(kind="video/mp4"), attachment(kind="file"), attachment(kind="")]
         fields = {"content": "看", "attachments": [*rest, {"url": URL}, attachment()]}
         self.message("other_attachments", PRIVATE, fields, {"text": "看", "images": [image()]})
@@ -179,8 +184,11 @@ class _File:
         many = {"content": "  <@!b> " * 20_000, "mentions": [you("b")]}
         seen = {"text": "", "mentions": named(you("b")), "mentioned_bot": True}
         self.message("many_mentions", GROUP_ALL, many, seen)
-        everybody = {"content": "大家看", "mentions": [{"scope": "all", "bot": False}]}
-        self.message("mention_all", GROUP_ALL, everybody, {"text": "大家看"})
+        all_of_them = {"scope": "all", "is_you": True, "username": "全体成员"}
+        for mention in ({"scope": "all", "bot": False}, all_of_them, {**all_of_them, "member_openid": BOT}):
+            everybody = {"content": "大家看", "mentions": [mention]}
+            self.message("mention_all", GROUP_ALL, everybody, {"text": "大家看", "mention_all": True})
+        self.message("private_mentions", PRIVATE, {"content": "<@!x> 看", "mentions": ["x"]}, {})
 
     def quotes(self) -> None:
         element = {"msg_idx": "REFIDX_1", "content": " 刚才的照片 ", "attachments": [attachment()]}
@@ -204,6 +212,8 @@ class _File:
         for kind in ("voice", "video/mp4", "file", "application/pdf", "IMAGES", ""):
             self.event("unusable", PRIVATE, {"content": "", "attachments": [attachment(kind=kind)]})
         self.event("unusable_in_group", GROUP_AT, {"content": " ", "attachments": [attachment(kind="file")]})
+        quoting = {"content": "", "message_type": 103, "msg_elements": [{"content": "早", "msg_idx": "R"}]}
+        self.event("unusable_quoting", PRIVATE, {**quoting, "attachments": [attachment(kind="file")]})
         card = {"content": "[卡片消息] 小程序", "message_type": 3, "ark_data": {"ark_type": "miniapp"}}
         self.event("card", PRIVATE, card)
         robot = {"id": ANN, "member_openid": ANN, "bot": True}
@@ -324,7 +334,7 @@ class _File:
         for name in ("X-Signature-Ed25519", "X-Signature-Timestamp"):
             bare = {key: value for key, value in good.items() if key != name}
             self.deliver("unsigned", body, rejected("missing_signature"), headers=bare)
-            self.deliver("empty", body, rejected("missing_signature"), headers={**good, name: ""})
+        self.deliver("empty", body, rejected("missing_signature"), headers={**good, "X-Signature-Ed25519": ""})
         self.deliver("bare", body, rejected("missing_signature"), headers={})
         for wrong in (
             "-1795000000",
@@ -335,6 +345,7 @@ class _File:
             "NaN",
             "9" * 16,
             "0x6B",
+            "",
         ):
             self.deliver("timestamp", body, rejected("malformed_timestamp"), headers=SIGNER.headers(body, wrong))
         for seconds, expect in ((301, rejected("stale")), (-301, rejected("stale"))):
@@ -404,6 +415,13 @@ class _File:
         self.deliver("oracle_json", b'{"op":13,', rejected("missing_signature"), headers={})
         twice = b'{"op":13,"op":13,"d":{"plain_token":"%b","event_ts":"%d"}}' % (TOKEN.encode(), NOW)
         self.deliver("oracle_twice", twice, rejected("missing_signature"), headers={})
+        body = written({"op": 13, "d": {"plain_token": TOKEN, "event_ts": str(NOW)}})
+        good = SIGNER.headers(body, NOW)
+        for name in ("X-Signature-Ed25519", "X-Signature-Timestamp"):
+            bare = {key: value for key, value in good.items() if key != name}
+            self.deliver("half_signed", body, rejected("missing_signature"), headers=bare)
+        empty = {**good, "X-Signature-Ed25519": ""}
+        self.deliver("signature_empty", body, rejected("missing_signature"), headers=empty)
         self.signed_handshakes()
 
     def signed_handshakes(self) -> None:

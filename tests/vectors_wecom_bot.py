@@ -159,32 +159,53 @@ class _File:
             (f"第一行\n{at}\n第二行", "第一行\n\n第二行"),
             (f"{at} {at}小号 你好", f"{at}小号 你好"),
             (f"@张三 {at} 你好", "@张三 你好"),
-            (f"@ {NAME} 你好", f"@ {NAME} 你好"),
-            (f"＠{NAME} 你好", f"＠{NAME} 你好"),
-            (f"{at}，你好", f"{at}，你好"),
+            (f"@张三@{NAME} 你好", "@张三 你好"),
+            (f"a@b.c{at} 你好", "a@b.c 你好"),
+            (f"{at}\u3000你好", "你好"),
+            (f"请 {at}\u2005看", "请 \u2005看"),
+            (f"请{at}\u2005看", "请\u2005看"),
+            (f"看\n{at}", "看"),
+            (f"{at}\r\n看", "看"),
+            (f"{at}小号 {at}", f"{at}小号"),
+            (f"@所有人 {at} 你好", "@所有人 你好"),
         ):
-            self.say("mention_group", text(said), seen, group="g1")
+            self.say("mention_group", text(said), seen, group="g1", named=True)
+        for said in (
+            f"@ {NAME} 你好",
+            f"＠{NAME} 你好",
+            f"{at}，你好",
+            f"{at}\u200b你好",
+            f"{at}二号 你好",
+            f"{at}\ufe0f",
+            f"@{NAME[:-1]} 你好",
+            f"{NAME} 你好",
+            "@所有人 你好",
+        ):
+            self.say("no_mention_group", text(said), said, group="g1")
         self.say("mention_private", text(f"{at} 你好"), "你好", named=True)
         self.say("other_private", text(f"{at}二号 你好"), f"{at}二号 你好")
         self.say("mention_voice", {"msgtype": "voice", "voice": {"content": f"{at} 好"}}, "好", named=True)
         odd = f"@{ODD_NAME}"
-        self.say("odd_name", text(f"{odd} 你好"), "你好", group="g1", config="odd")
+        self.say("odd_name", text(f"{odd} 你好"), "你好", group="g1", named=True, config="odd")
         self.say("odd_other", text("@AxI (β) *bot* 你好"), "@AxI (β) *bot* 你好", group="g1", config="odd")
         self.say("many_spaces", text(" a" + " " * 30_000 + "@x"), "a" + " " * 30_000 + "@x", group="g1")
-        self.say("many_mentions", text(f"{at} " * 20_000 + "好"), "好", group="g1")
+        self.say("many_mentions", text(f"{at} " * 20_000 + "好"), "好", group="g1", named=True)
 
     def pictures(self) -> None:
         at = f"@{NAME}"
         self.say("image", image(), "", [URL])
         self.say("image_elsewhere", image("http://10.0.0.1/x"), "", ["http://10.0.0.1/x"])
-        self.say("mixed", mixed(text(f"{at} 两张图"), image("u1"), image("u2")), "两张图", ["u1", "u2"], group="g1")
+        two = mixed(text(f"{at} 两张图"), image("u1"), image("u2"))
+        self.say("mixed", two, "两张图", ["u1", "u2"], group="g1", named=True)
+        self.say("image_group", image("u1"), "", ["u1"], group="g1")
+        self.say("mixed_nobody", mixed(image("u1"), text("看")), "看", ["u1"], group="g1")
         items = (image("u1"), text("一"), image("u2"), text("二"))
         self.say("mixed_order", mixed(*items), "一\n二", ["u1", "u2"])
         self.say("mixed_text", mixed(text("一"), text("二 "), text(" 三")), "一\n二 \n 三")
         self.say("mixed_blank", mixed(text("一"), text(""), text("二")), "一\n\n二")
         self.say("mixed_image", mixed(image("u1")), "", ["u1"])
-        self.say("mixed_lines", mixed(text("一"), text(at), text("二")), "一\n\n二", group="g1")
-        self.say("mixed_split", mixed(text("一 " + at), text("二")), "一\n二", group="g1")
+        self.say("mixed_lines", mixed(text("一"), text(at), text("二")), "一\n\n二", group="g1", named=True)
+        self.say("mixed_split", mixed(text("一 " + at), text("二")), "一\n二", group="g1", named=True)
         self.say("mixed_file", mixed(text("一"), {"msgtype": "file", "file": {"url": "f"}}), "一")
         self.say("mixed_twice", mixed(image("u1"), image("u1")), "", ["u1", "u1"])
         self.refuse("mixed_nothing", mixed(), ignored("unsupported_type"))
@@ -200,10 +221,12 @@ class _File:
             ("file", {"msgtype": "file", "file": {"url": "f"}}, "", []),
             ("unknown", {"msgtype": "未知"}, "", []),
             ("markup", text("<b>&lt;"), "<b>&lt;", []),
+            ("mention", text(f"{at} 看"), f"{at} 看", []),
+            ("mixed_order", mixed(image("q1"), text("甲"), image("q2"), text("乙")), "甲\n乙", ["q1", "q2"]),
         ):
             quoted = {"text": words, "images": _images(images)}
             said = {**text(f"{at} 总结"), "quote": quote}
-            self.say(f"quote_{name}", said, "总结", group="g1", quoted=quoted)
+            self.say(f"quote_{name}", said, "总结", group="g1", named=True, quoted=quoted)
         both = {**image("u1"), "quote": text("看这张")}
         self.say("quote_under_image", both, "", ["u1"], quoted={"text": "看这张", "images": []})
         deep = {**text("外"), "quote": {**text("内"), "quote": text("更内")}}
@@ -453,8 +476,6 @@ class _File:
         now: int = NOW,
     ) -> Json:
         """What comes of the newest message."""
-        named = named or bool(group)
-        links = {"reply_url": reply, "reply_url_expires": now + 3600} if reply else {}
         message = {
             "platform": "wecom_aibot",
             "conversation": {"id": group or "zhangsan", "type": "group" if group else "private"},
@@ -464,11 +485,12 @@ class _File:
             "text": seen,
             "images": _images(images or []),
             "mentions": [{"id": BOT, "name": name, "is_bot": True}] if named else [],
-            "mentioned_bot": named,
+            "mentioned_bot": named or bool(group),
             "reply_to": None,
             "quoted": quoted,
             "sent_at": None,
-            **links,
+            "reply_url": reply or None,
+            "reply_url_expires": now + 3600 if reply else None,
         }
         return {"outcome": "accepted", "message": message}
 

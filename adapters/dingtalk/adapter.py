@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from adapters.dingtalk import card, outgoing
 from adapters.dingtalk.api import Api, refusal
-from adapters.dingtalk.incoming import Reader, is_reply_url
-from bot import payload, signing
+from adapters.dingtalk.incoming import Reader, decode, is_reply_url
+from bot import signing
 from bot.adapter import Adapter as BaseAdapter
 from bot.adapter import Limits, Rate, Received, Request, Surface
 from bot.clock import Clock
@@ -106,7 +106,7 @@ class Adapter(BaseAdapter):
         if len(request.body) > self.limits.body_bytes:
             raise Rejected("too_large", 413)
         self._verify(request)
-        data = payload.decode(request.body)
+        data = decode(request.body)
         found = self._reader.read(data)
         return Received(ignored=found, raw=data) if isinstance(found, str) else Received((found,), raw=data)
 

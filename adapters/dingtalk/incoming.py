@@ -6,6 +6,7 @@ Quoted messages (`repliedMsg`) are not documented and come in several shapes, so
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,6 +94,19 @@ class Reader:
             if type(expires) is int and 0 <= expires <= LAST_MILLISECOND:
                 found["reply_url_expires"] = str(expires // 1000)
         return {name: value for name, value in found.items() if value}
+
+
+def decode(body: bytes) -> Any:
+    """The body's JSON. Raises Rejected.
+
+    Texts lose their U+0000; an address that held one is not mended by that, but taken away.
+    """
+    data = payload.decode(body)
+    if b"\\u0000" in body and isinstance(data, dict):
+        written = json.loads(body).get("sessionWebhook")
+        if isinstance(written, str) and "\0" in written:
+            data["sessionWebhook"] = None
+    return cast("Any", data)
 
 
 def is_reply_url(url: str, hosts: frozenset[str]) -> bool:
@@ -196,7 +210,7 @@ def _quote(replied: dict[str, Any], robot_code: str) -> Quote:
     else:
         said = (replied.get("content"), *(content.get(name) for name in ("content", "text", "recognition")))
         first = next((text for text in said if isinstance(text, str) and text.strip()), "")
-        parts = _texts(first or "\n".join(_card_texts(content.get("cardContent")))[:_CARD_TEXT])
+        parts = _texts(first or "\n".join(_card_lines(content.get("cardContent")))[:_CARD_TEXT])
     return Quote(user(*parts), sender if isinstance(sender, str) else "")
 
 
@@ -214,16 +228,14 @@ def _quoted_runs(items: list[Any]) -> Iterator[dict[str, Any]]:
             yield {"type": "at", "atName": text} if kind == "at" else {"text": text}
 
 
-def _card_texts(node: Any) -> Iterator[str]:
-    """The visible texts in the tree of a quoted card."""
-    element = _object(node)
-    text = element.get("value")
-    if element.get("elementType") == "TEXT" and isinstance(text, str):
-        yield text
-    children = element.get("children")
-    if isinstance(children, list):
-        for child in cast("list[Any]", children):
-            yield from _card_texts(child)
+def _card_lines(nodes: Any) -> Iterator[str]:
+    """What is to be read in the tree of a quoted card: in a RICHTEXT the texts are runs of one line."""
+    for element in map(_object, cast("list[Any]", nodes) if isinstance(nodes, list) else [nodes]):
+        kind, value, children = element.get("elementType"), element.get("value"), element.get("children")
+        if kind in ("TEXT", "LINK") and isinstance(value, str):
+            yield value if kind == "TEXT" else f" {value} "
+        lines = _card_lines(children) if children else ()
+        yield from ["".join(lines)] if kind == "RICHTEXT" else lines
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -210,9 +210,10 @@ class Adapter(BaseAdapter):
 
     def _ignored_sender(self, sender: dict[str, Any]) -> str:
         """Why nothing of this sender is taken: two bots that answer each other never end."""
-        if self._bot and payload.optional_text(sender, "sender_id", "open_id") == self._bot:
-            return "self_message"
-        return "" if payload.text(sender, "sender_type") == "user" else "sender_is_bot"
+        if payload.text(sender, "sender_type") != "user":
+            return "sender_is_bot"
+        own = self._bot and payload.optional_text(sender, "sender_id", "open_id") == self._bot
+        return "self_message" if own else ""
 
     async def complete(self, event: MessageEvent) -> MessageEvent:
         """The message that is answered, and the messages of a forwarded bundle, as quotes before the text."""

@@ -41,6 +41,8 @@ _PRIVATE_WINDOW = Window(3600, 4)
 _GROUP_WINDOW = Window(300, 5)
 #: What QQ holds to be a web address: also two words around a dot.
 _DOT_IN_ADDRESS = re.compile(r"(?<=[^\W_])\.(?=[^\W\d_])")
+#: Beginnings of what calls somebody, or everybody.
+_CALL = re.compile(r"<(?=[@#]|qqbot-)|@(?=everyone\b)|mqqapi:(?=//)", re.IGNORECASE)
 
 
 class Config(AdapterConfig, frozen=True):
@@ -97,8 +99,10 @@ class Adapter(BaseAdapter):
         if len(request.body) > self.limits.body_bytes:
             raise Rejected("too_large", 413)
         signature, sent = request.header("x-signature-ed25519"), request.header("x-signature-timestamp")
-        if not signature or not sent:
+        if signature is None and sent is None:
             return self._receive_unsigned(request)
+        if not signature or sent is None:
+            raise Rejected("missing_signature")
         seconds = signing.timestamp(sent)
         if not self._signer.verifies(signature, sent.encode() + request.body):
             raise Rejected("bad_signature")
@@ -192,6 +196,8 @@ class Adapter(BaseAdapter):
         return Received(ack=Ack(200, body, "application/json"), raw=raw)
 
     async def _send(self, delivery: Delivery, text: str) -> str:
+        if delivery.conversation.chat_type == "group":
+            text = without_calls(text)
         data: dict[str, Any] = {"msg_type": 2, "markdown": {"content": text}}
         if not self._markdown:
             data = {"msg_type": 0, "content": text}
@@ -212,6 +218,11 @@ class Adapter(BaseAdapter):
 def without_addresses(text: str) -> str:
     """Web addresses as words that can be read but not clicked."""
     return _DOT_IN_ADDRESS.sub("．", re.sub(r"(?i)\bhttps?://", "", text))
+
+
+def without_calls(text: str) -> str:
+    """No answer calls a member or all of them: what would is broken by a zero-width space, as QQ knows no escapes."""
+    return _CALL.sub("\\g<0>\u200b", text)
 
 
 def _limits(config: Config, window: Window, *, private: bool) -> Limits:

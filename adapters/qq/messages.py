@@ -211,10 +211,11 @@ def _scene(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _usable(data: dict[str, Any], message: Message) -> bool:
-    """Not a card, and not only attachments that the bot cannot read; an @ alone is a message."""
+    """Not a card, and not only attachments that the bot cannot read; an @ or a quote alone is a message."""
     if data.get("message_type") == _CARD:
         return False
-    return bool(message.parts) or not payload.optional_items(data, "attachments")
+    said = any(not isinstance(part, Quote) for part in message.parts)
+    return said or not payload.optional_items(data, "attachments")
 
 
 def _seconds(text: str) -> int:

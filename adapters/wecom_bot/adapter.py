@@ -218,12 +218,9 @@ class Adapter(BaseAdapter):
             return Received(ignored="unsupported_type", raw=Incoming("other", data))
         parts, named = found
         message_id = payload.identifier(data, "msgid")
-        where = self._conversation(data)
-        # In a group only messages for the bot are delivered, whether its name can be found in them or not.
-        named = named or where.chat_type == "group"
         event = MessageEvent(
             id=message_id,
-            conversation=where,
+            conversation=self._conversation(data),
             sender=Sender(payload.identifier(data, "from", "userid")),
             message=user(*parts),
             timestamp=now,

@@ -35,7 +35,8 @@ def _image(image: Image, received: Received) -> Json:
 
 
 def _extra(event: MessageEvent, received: Received) -> Json:
-    found: Json = {}
+    """Somebody without a name has none, not an empty one."""
+    found: Json = {"mentions": [{"id": m.user_id, "name": m.name or None, "is_bot": m.is_bot} for m in event.mentions]}
     message = received.raw["event"]["message"]
     said = read(message["message_type"], message["content"], People(message.get("mentions") or [], ""))
     if said is not None and said.everybody:

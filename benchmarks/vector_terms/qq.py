@@ -7,10 +7,10 @@ from typing import Any
 
 from platform_vectors import Json, Terms
 
-from adapters.qq.messages import GROUP_AT, picture_url
+from adapters.qq.messages import GROUP_AT, PRIVATE
 from bot.adapter import Received
 from bot.event import MessageEvent
-from bot.message import Image
+from bot.message import Image, Message, Quote
 
 
 def _section(secrets: Json, policy: Json) -> Json:
@@ -22,18 +22,23 @@ def _section(secrets: Json, policy: Json) -> Json:
     }
 
 
-def _attachments(data: Any) -> Iterator[Json]:
-    yield from data.get("attachments") or []
-    for element in data.get("msg_elements") or []:
-        yield from _attachments(element)
+def _described(message: Message, data: Any) -> Iterator[tuple[Image, Json]]:
+    """Pictures with their attachments: both stand in one order."""
+    images = [part for part in message.parts if isinstance(part, Image)]
+    attachments: list[Json] = data.get("attachments") or []
+    pictures = [one for one in attachments if (one.get("content_type") or "").startswith("image/")]
+    yield from zip(images, pictures, strict=False)
+    quotes = [part.message for part in message.parts if isinstance(part, Quote)]
+    for quote, element in zip(quotes, data.get("msg_elements") or (), strict=False):
+        yield from _described(quote, element)
 
 
 def _image(image: Image, received: Received) -> Json:
-    sizes: Json = {}
-    for one in _attachments(received.raw["d"]):
-        if one.get("content_type") == image.mime_type and picture_url(one.get("url") or "") == image.source:
-            sizes = one
-            break
+    (event,) = received.events
+    assert isinstance(event, MessageEvent)
+    # A bundle is flat: where its first message was empty, nothing is known of the next one's pictures.
+    known = [sizes for one, sizes in _described(event.message, received.raw["d"]) if one is image]
+    sizes = known[0] if known else {}
     return {
         "kind": "url",
         "url": image.source,
@@ -47,7 +52,11 @@ def _extra(event: MessageEvent, received: Received) -> Json:
     mentions = [{"id": one.user_id, "name": one.name or None, "is_bot": one.is_bot} for one in event.mentions]
     # QQ takes the bot's own @ out of GROUP_AT_MESSAGE_CREATE and does not name it among the mentions.
     at_me = received.raw["t"] == GROUP_AT or any(one.is_bot for one in event.mentions)
-    return {"mentions": mentions, "mentioned_bot": at_me}
+    found: Json = {"mentions": mentions, "mentioned_bot": at_me}
+    named: Any = () if received.raw["t"] == PRIVATE else received.raw["d"].get("mentions") or ()
+    if any(one.get("scope") == "all" for one in named):
+        found["mention_all"] = True
+    return found
 
 
 TERMS = Terms("qq", _section, _image, _extra)

@@ -16,9 +16,9 @@ _FETCH = "GET PicUrl, or GET https://api.weixin.qq.com/cgi-bin/media/get?access_
 def _section(secrets: Json, policy: Json) -> Json:
     return {
         "token": secrets["token"],
-        "app_id": secrets.get("app_id", ""),
-        "encoding_aes_key": secrets.get("encoding_aes_key", ""),
-        "original_id": secrets.get("original_id", ""),
+        "app_id": secrets.get("app_id") or "",
+        "encoding_aes_key": secrets.get("encoding_aes_key") or "",
+        "original_id": secrets.get("original_id") or "",
         "max_age": policy["max_age_s"],
     }
 

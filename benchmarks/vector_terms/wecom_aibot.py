@@ -15,7 +15,7 @@ _FETCH = "GET url (no auth, 5 min), then AES-256-CBC decrypt with EncodingAESKey
 
 def _section(secrets: Json, policy: Json) -> Json:
     names = ("token", "encoding_aes_key", "receive_id", "aibotid", "bot_name")
-    return {name: secrets[name] for name in names if name in secrets} | {"max_age": policy["max_age_s"]}
+    return {name: secrets.get(name) or "" for name in names} | {"max_age": policy["max_age_s"]}
 
 
 def _image(image: Image, received: Received) -> dict[str, Any]:
@@ -23,14 +23,13 @@ def _image(image: Image, received: Received) -> dict[str, Any]:
 
 
 def _extra(event: MessageEvent, received: Received) -> Json:
-    """Messages carry no time of their own."""
-    data = event.platform_data
-    if "reply_url" not in data:
-        return {"sent_at": None}
+    """Messages carry no time of their own; in a group only those for the bot are delivered."""
+    expires = event.platform_data.get("reply_url_expires")
     return {
+        "mentioned_bot": bool(event.mentions) or event.conversation.chat_type == "group",
         "sent_at": None,
-        "reply_url": data["reply_url"],
-        "reply_url_expires": int(data["reply_url_expires"]),
+        "reply_url": event.platform_data.get("reply_url"),
+        "reply_url_expires": int(expires) if expires else None,
     }
 
 

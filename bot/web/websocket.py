@@ -39,7 +39,7 @@ class WebSocket:
 async def converse(http: web.Request, adapter: Adapter, request: Request, inbox: Inbox) -> web.StreamResponse:
     """Open the WebSocket that was asked for and hand it to the adapter until it is closed."""
     # aiohttp answers 400 by itself to what is no WebSocket request.
-    response = web.WebSocketResponse(heartbeat=_HEARTBEAT, max_msg_size=adapter.limits.body_bytes, compress=False)
+    response = web.WebSocketResponse(heartbeat=_HEARTBEAT, max_msg_size=adapter.limits.frame_bytes, compress=False)
     await response.prepare(http)
     try:
         await adapter.converse(request, WebSocket(response), inbox)

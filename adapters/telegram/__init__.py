@@ -1,0 +1,5 @@
+"""Telegram, over webhooks."""
+
+from adapters.telegram.adapter import Adapter, Config
+
+__all__ = ["Adapter", "Config"]
