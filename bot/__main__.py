@@ -1,4 +1,4 @@
-"""kantu serve | ask | route | doctor | dead"""
+"""kantu serve | ask | route | doctor | dead | models | bench"""
 
 from __future__ import annotations
 
@@ -86,7 +86,40 @@ def _parser() -> argparse.ArgumentParser:
     dead = commands.add_parser("dead", parents=[shared], help="list dead letters, or try one again")
     dead.add_argument("--retry", metavar="KIND/ID", help="event/12 or delivery/7")
     dead.set_defaults(run=_dead)
+
+    bench = commands.add_parser("bench", parents=[shared], help="measure how fast a configured model answers")
+    bench.add_argument("size", choices=("light", "heavy"))
+    bench.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    bench.add_argument("--tokens", type=int, default=128, metavar="N", help="length of an answer (default: 128)")
+    bench.set_defaults(run=_bench)
+
+    _add_models(commands, shared)
     return parser
+
+
+def _add_models(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],  # pyright: ignore[reportPrivateUsage]
+    shared: argparse.ArgumentParser,
+) -> None:
+    models = commands.add_parser("models", help="list, fetch, quantise and try models of the local engine")
+    actions = models.add_subparsers(required=True, metavar="ACTION", dest="action")
+
+    def action(name: str, help: str, model: str = "a folder or an id") -> argparse.ArgumentParser:
+        parser = actions.add_parser(name, parents=[shared], help=help)
+        if model:
+            parser.add_argument("model", metavar="MODEL", help=model)
+        parser.set_defaults(run=_models)
+        return parser
+
+    action("list", "what is in the caches of Hugging Face and ModelScope", "")
+    action("info", "size, family and memory needed")
+    pull = action("pull", "fetch a model; goes on where it was broken off", "an id, such as ZhipuAI/GLM-4.6V-Flash")
+    pull.add_argument("--from", dest="hub", choices=("huggingface", "modelscope"), default="modelscope")
+    quantize = action("quantize", "make a smaller copy once, for fast loading")
+    quantize.add_argument("--weights", choices=("int8", "int4", "fp8"), required=True)
+    verify = action("verify", "load a model and ask about pictures with known answers")
+    verify.add_argument("--weights", choices=("auto", "bf16", "fp32", "fp8", "int8", "int4"), default="auto")
+    verify.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
 
 
 def _load(given: str | None) -> Config:
@@ -219,6 +252,18 @@ async def _dead_letters(retry: str | None, config: Config) -> int:
         return 1
     finally:
         await store.close()
+
+
+def _bench(options: argparse.Namespace, config: Config) -> int:
+    from bot.bench import bench
+
+    return asyncio.run(bench(config, options.size, as_json=options.json, tokens=options.tokens))
+
+
+def _models(options: argparse.Namespace, config: Config) -> int:
+    from bot.models_command import run
+
+    return run(options, config)
 
 
 if __name__ == "__main__":

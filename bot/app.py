@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aiohttp import web
 
 from bot.adapter import Adapter
 from bot.clock import Clock
-from bot.config import Config, Model, ReaderModel, convert
+from bot.config import Config, LocalModel, Model, ReaderModel, convert
 from bot.dispatcher import Dispatcher
 from bot.engine.base import Engine
 from bot.engine.chain import EngineChain
@@ -94,11 +95,12 @@ def _attribute(module: str, name: str, kind: type[Any], where: str) -> Any:
 def build_engines(config: Config, clock: Clock) -> EngineChain:
     """Light, heavy and the built-in reader behind both."""
     models = config.models
-    light = _engine(models.light, "light", clock)
-    heavy = None if models.heavy is None else _engine(models.heavy, "heavy", clock)
+    folder = Path(config.data_dir)
+    light = _engine(models.light, "light", clock, folder)
+    heavy = None if models.heavy is None else _engine(models.heavy, "heavy", clock, folder)
     spare = None
     if models.fallback:
-        spare = light if isinstance(models.light, ReaderModel) else _engine(ReaderModel(), "reader", clock)
+        spare = light if isinstance(models.light, ReaderModel) else _reader()
     masker = _reader() if config.privacy.mask_pictures else None
     return EngineChain(light, heavy, spare, models.breaker, clock, fallback=models.fallback, masker=masker)
 
@@ -109,11 +111,15 @@ def _reader() -> ReaderEngine:
     return ReaderEngine()
 
 
-def _engine(model: Model, role: str, clock: Clock) -> Engine:
+def _engine(model: Model, role: str, clock: Clock, data_dir: Path) -> Engine:
     if isinstance(model, ReaderModel):
         from bot.engine.reader import ReaderEngine
 
         return ReaderEngine(model)
+    if isinstance(model, LocalModel):
+        from bot.engine.local.load import Settings, WaitingEngine
+
+        return WaitingEngine(Settings(**msgspec.structs.asdict(model)), data_dir)
     from bot.engine.openai import OpenAIEngine
 
     try:

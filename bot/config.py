@@ -192,7 +192,23 @@ class OpenAIModel(Section, frozen=True, tag_field="engine", tag="openai"):
     extra_body: dict[str, Any] = {}
 
 
-Model = ReaderModel | OpenAIModel
+class LocalModel(Section, frozen=True, tag_field="engine", tag="local"):
+    """A model in this process. model: a folder, or an id of Hugging Face or ModelScope that was fetched before.
+
+    weights: what they are kept as; `auto` takes the best that fits. sequences: answered at once; more wait.
+    memory_gb: for weights and cache together; None: what is free. chunk_tokens: of a prompt computed in one step.
+    """
+
+    model: str = "ZhipuAI/GLM-4.6V-Flash"
+    weights: Literal["auto", "bf16", "fp32", "fp8", "int8", "int4"] = "auto"
+    device: Annotated[str, msgspec.Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    context_tokens: Count = 8192
+    sequences: Count = 64
+    memory_gb: Positive | None = None
+    chunk_tokens: Count = 512
+
+
+Model = ReaderModel | OpenAIModel | LocalModel
 
 
 class BreakerConfig(Section, frozen=True):

@@ -65,6 +65,10 @@ class Dispatcher:
         handler = self._handler(event)
         return None if handler is None else await handler(event, context)
 
+    def forget(self, session: str) -> None:
+        """Drop what engines keep of a session's prompts."""
+        self._engines.forget(session)
+
     def accepts(self, event: MessageEvent) -> bool:
         """Some handler takes this message."""
         return self._handler(event) is not None

@@ -7,6 +7,7 @@ KantuError
 ├── MediaError              a picture cannot be used; str() is a Chinese sentence for the user
 │   ├── BadPicture          not a picture, broken, too large, a decompression bomb
 │   └── FetchFailed         could not be fetched; `retry` tells whether it may work later
+├── DownloadFailed          a model could not be fetched; what has come is kept for the next try
 ├── EngineError
 │   ├── EngineUnavailable   try again later
 │   ├── ContextTooLong      do not try again
@@ -64,6 +65,10 @@ class FetchFailed(MediaError):
     def __init__(self, code: str, message: str, *, retry: bool = False) -> None:
         super().__init__(code, message)
         self.retry = retry
+
+
+class DownloadFailed(KantuError):
+    """A model's files could not be fetched, or are not what the hub says they are."""
 
 
 class EngineError(KantuError):

@@ -318,6 +318,8 @@ class Worker:
 
     async def _finish(self, claim: Claim, record: TurnRecord, live: LiveDraft | None = None) -> Later | int:
         done = await self._store.complete(claim, record)
+        if record.change.forget == "everything":
+            self._dispatcher.forget(record.session)
         await self._intake.tidy(record.images, done.orphans)
         newest = _newest(claim)
         if not done.deliveries:

@@ -44,7 +44,10 @@ class FakeClock(Clock):
 
 
 class FakeEngine(Engine):
-    """Answers `answer(request)`, after `gate` where one is set; `errors` are raised first, one a request."""
+    """Answers `answer(request)`, after `gate` where one is set; `errors` are raised first, one a request.
+
+    forgotten: the cache salts whose prompts were to be dropped.
+    """
 
     def __init__(
         self, name: str = "fake", answer: Callable[[GenerateRequest], str] = lambda request: "好的", **attributes: Any
@@ -54,6 +57,7 @@ class FakeEngine(Engine):
         self.requests: list[GenerateRequest] = []
         self.errors: list[Exception] = []
         self.gate: asyncio.Event | None = None
+        self.forgotten: list[str] = []
         for key, value in attributes.items():
             setattr(self, key, value)
 
@@ -67,6 +71,9 @@ class FakeEngine(Engine):
         for start in range(0, len(text), 2):
             yield Chunk(text[start : start + 2])
         yield Chunk("", "stop", Usage(len(request.messages), 0, len(text)))
+
+    def forget(self, salt: str) -> None:
+        self.forgotten.append(salt)
 
 
 class FakeSurface(Surface):

@@ -11,7 +11,7 @@ import yaml
 from fakes import FakeClock, FakeHttp
 
 from bot.app import load_adapters, load_handlers
-from bot.config import Config, OpenAIModel, ReaderModel, Secret, Section, convert, load, parse
+from bot.config import Config, LocalModel, OpenAIModel, ReaderModel, Secret, Section, convert, load, parse
 from bot.errors import ConfigError
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
@@ -95,7 +95,16 @@ def _keys(section: Section) -> set[str]:
         value = getattr(section, name)
         if isinstance(value, Section):
             names |= _keys(value)
-    return names | set(OpenAIModel.__struct_fields__) | set(ReaderModel.__struct_fields__)
+    models = (OpenAIModel, ReaderModel, LocalModel)
+    return names.union(*(model.__struct_fields__ for model in models))
+
+
+def test_the_examples_local_model_loads_and_shows_the_defaults() -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").partition("  # light:\n")[2].splitlines()
+    section = "\n".join(line.removeprefix("  # ") for line in lines if line.startswith("  #   "))
+    light = yaml.safe_load(section)
+    assert set(light) == {"engine", *LocalModel.__struct_fields__}
+    assert parse({"models": {"light": light}}, {}).models.light == LocalModel()
 
 
 #: Where a value has a form of its own.

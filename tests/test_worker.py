@@ -24,7 +24,7 @@ from bot.message import Image
 from bot.router import ModelRouter
 from bot.store import Store
 from bot.worker import Worker
-from handlers import ask
+from handlers import ask, commands
 
 Wait = Callable[[Callable[[], bool]], Awaitable[None]]
 PNG = (
@@ -42,7 +42,7 @@ class Bench:
         self.adapter = FakeAdapter()
         breaker = BreakerConfig(failures=10_000)
         chain = EngineChain(self.engine, None, None, breaker, clock)
-        dispatcher = Dispatcher([ask.on], ModelRouter(), chain, media.load)
+        dispatcher = Dispatcher([commands.on, ask.on], ModelRouter(), chain, media.load)
         settings = {"retry_base": 0.01, "retry_max": 0.02, "collect_pictures": 0.05, **config}
         worker = WorkerConfig(**settings)
         self.worker = Worker(store, {"fake": self.adapter}, Intake(store, media), dispatcher, worker, clock)
@@ -330,3 +330,14 @@ async def test_who_gets_no_answer_is_not_waited_for(bench: Bench, wait_until: Wa
     await bench.store.accept([message_event(1, chat_type="group", to_me=False), message_event(2, chat_type="group")])
     await wait_until(lambda: len(bench.texts) == 1)
     assert bench.adapter.left == ["e1"]
+
+
+async def test_forgetting_drops_what_engines_keep_of_the_session(bench: Bench, wait_until: Wait) -> None:
+    await bench.store.accept([message_event(1)])
+    await wait_until(lambda: len(bench.texts) == 1)
+    await bench.store.accept([message_event(2, "/重置")])
+    await wait_until(lambda: len(bench.texts) == 2)
+    assert bench.engine.forgotten == []
+    await bench.store.accept([message_event(3, "/忘记")])
+    await wait_until(lambda: len(bench.texts) == 3)
+    assert bench.engine.forgotten == [bench.engine.requests[0].cache_salt]

@@ -119,6 +119,14 @@ class Engine(ABC):
         """Tokens of a picture of so many pixels, never too few."""
         return estimate_picture(width, height)
 
+    def forget(self, salt: str) -> None:
+        """Drop what is kept of prompts with this cache salt."""
+        return
+
+    def memory(self) -> Mapping[str, int]:
+        """Bytes that the engine holds in this process, by what they are for; empty where nothing is known."""
+        return {}
+
     async def start(self) -> None:
         """Load what the first request would otherwise wait for; called once the service listens."""
         return

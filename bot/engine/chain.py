@@ -114,6 +114,11 @@ class EngineChain:
         """What a request that comes now has before it."""
         return self._slots[id(self._sizes[model])].queue(priority)
 
+    def forget(self, salt: str) -> None:
+        """Drop what any engine keeps of prompts with this cache salt."""
+        for engine in self.engines:
+            engine.forget(salt)
+
     async def start(self) -> None:
         """Load what the first request would otherwise wait for."""
         for engine in self.engines:

@@ -1,8 +1,8 @@
 """Attention over a cache in blocks.
 
-keys and values: [layers, blocks, block size, key-value heads, head size]. A token's place is its slot: block times block
-size and offset. Prompts: what is in the blocks and what is new lies side by side and goes through SDPA, one sequence
-after another. One token each: a Triton kernel on CUDA, SDPA elsewhere.
+keys and values: [layers, blocks, block size, key-value heads, head size]. A token's place is its slot: block times
+block size and offset. Prompts: what is in the blocks and what is new lies side by side and goes through SDPA, one
+sequence after another. One token each: a Triton kernel on CUDA, SDPA elsewhere.
 """
 
 from __future__ import annotations
@@ -65,19 +65,28 @@ class BlockAttention:
     """`Attend` for prompts, and for single tokens where there is no kernel: one sequence after another."""
 
     def __init__(self, memory: KeyValues, slots: Tensor, parts: Sequence[Part]) -> None:
-        self._memory = memory
-        self._slots = slots
+        self.memory = memory
+        self.slots = slots
         self._parts = parts
 
+    def stored(self, layer: int, query: Tensor) -> Tensor:
+        """As `__call__`, where the new keys and values are in the cache already."""
+        out = torch.empty_like(query)
+        for part in self._parts:
+            rows = slice(part.first, part.last)
+            keys, values = self.memory.read(layer, part.blocks, part.tokens)
+            out[rows] = _attend(query[rows], keys, values)
+        return out
+
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        self._memory.write(layer, self._slots, key, value)
+        self.memory.write(layer, self.slots, key, value)
         out = torch.empty_like(query)
         for part in self._parts:
             rows = slice(part.first, part.last)
             if part.tokens == part.last - part.first:
                 keys, values = key[rows], value[rows]
             else:
-                keys, values = self._memory.read(layer, part.blocks, part.tokens)
+                keys, values = self.memory.read(layer, part.blocks, part.tokens)
             out[rows] = _attend(query[rows], keys, values)
         return out
 

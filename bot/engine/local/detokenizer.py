@@ -24,7 +24,7 @@ class Detokenizer:
         # their neighbourhood (a space before a word).
         self._prefix = 0
         self._read = 0
-        self._held = ""
+        self._held: str = ""
         self.stopped = False
 
     def add(self, token: int) -> str:
@@ -48,7 +48,7 @@ class Detokenizer:
         return text[len(before) :]
 
     def _show(self, text: str, *, final: bool) -> str:
-        text = self._held + text
+        text = f"{self._held}{text}"
         self._held = ""
         ends = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
         if ends:

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import torch
+
 from bot.engine.base import Chunk, Engine, FinishReason, GenerateRequest, Usage
 from bot.engine.local.cache import BlockCache
 from bot.engine.local.detokenizer import Detokenizer
@@ -16,7 +18,7 @@ from bot.engine.local.model import Model, Prompt
 from bot.engine.local.runner import Runner
 from bot.engine.local.sampler import Defaults, Sampler
 from bot.engine.local.sequence import Sequence
-from bot.errors import ContextTooLong, EngineUnavailable, RequestRejected
+from bot.errors import ContextTooLong, EngineError, EngineUnavailable, RequestRejected
 
 
 @dataclass
@@ -30,18 +32,20 @@ class Stream:
 
     def emit(self, sequence: Sequence) -> None:
         """On the engine's thread."""
-        # The last token of a "stop" is the model's own end mark, which is no text.
-        last = len(sequence.tokens) - (1 if sequence.finish == "stop" and not sequence.text_stop else 0)
-        text = "".join(self.detokenizer.add(token) for token in sequence.tokens[self.told : last])
-        self.told = max(self.told, last)
-        sequence.text_stop = self.detokenizer.stopped
-        if sequence.finish:
-            text += self.detokenizer.finish()
+        text = "" if sequence.finish in ("cancelled", "failed") else self._text(sequence)
         items: list[Sequence | str] = [text] if text else []
         if sequence.finish:
             items.append(sequence)
         if items:
             self.loop.call_soon_threadsafe(self._put, items)
+
+    def _text(self, sequence: Sequence) -> str:
+        # The last token of a "stop" is the model's own end mark, which is no text.
+        last = len(sequence.tokens) - (1 if sequence.finish == "stop" and not sequence.text_stop else 0)
+        text = "".join(self.detokenizer.add(token) for token in sequence.tokens[self.told : last])
+        self.told = max(self.told, last)
+        sequence.text_stop = self.detokenizer.stopped
+        return text + self.detokenizer.finish() if sequence.finish else text
 
     def _put(self, items: list[Sequence | str]) -> None:
         for item in items:
@@ -65,13 +69,16 @@ class LocalEngine(Engine):
         self.max_parallel = 0
         self._model = model
         cache = BlockCache(blocks, block_size)
-        self.context_tokens = min(model.context_tokens, blocks * block_size)
         runner = Runner(model, blocks, block_size)
         self._loop = Loop(runner, cache, Sampler(defaults or Defaults()), most_running=most_running, chunk=chunk)
+        self._measure()
         self._numbers = itertools.count()
+        self._closed = False
 
     async def start(self) -> None:
-        """Begin to work."""
+        """Begin to work. Raises EngineUnavailable after `close`."""
+        if self._closed:
+            raise EngineUnavailable("the engine is closed")
         if not self._loop.is_alive():
             self._loop.start()
 
@@ -90,6 +97,7 @@ class LocalEngine(Engine):
                 return
         finally:
             self._loop.cancel(sequence)
+            self._measure()
 
     def count_text(self, text: str) -> int:
         return self._model.count_text(text)
@@ -102,9 +110,14 @@ class LocalEngine(Engine):
         self._loop.drop(salt)
 
     async def close(self) -> None:
+        self._closed = True
         if self._loop.is_alive():
             self._loop.stop()
             await asyncio.to_thread(self._loop.join)
+
+    def _measure(self) -> None:
+        """The cache may have shrunk."""
+        self.context_tokens = min(self._model.context_tokens, self._loop.capacity)
 
     def _sequence(self, request: GenerateRequest, prompt: Prompt) -> tuple[Sequence, Stream]:
         room = self.context_tokens - len(prompt.ids)
@@ -130,5 +143,9 @@ def _reason(sequence: Sequence) -> FinishReason:
     if sequence.finish == "cancelled":
         raise EngineUnavailable("the engine is stopping")
     if sequence.finish == "failed":
+        if isinstance(sequence.error, EngineError):
+            raise sequence.error
+        if isinstance(sequence.error, torch.OutOfMemoryError):
+            raise EngineUnavailable("the device has too little memory for this request")
         raise RequestRejected(f"the engine failed on this request: {type(sequence.error).__name__}")
     return "length" if sequence.finish == "length" else "stop"

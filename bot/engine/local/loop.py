@@ -12,8 +12,9 @@ import torch
 from bot.engine.local.cache import BlockCache
 from bot.engine.local.runner import Runner
 from bot.engine.local.sampler import Sampler
-from bot.engine.local.scheduler import Scheduler
+from bot.engine.local.scheduler import Plan, Scheduler
 from bot.engine.local.sequence import Finish, Sequence
+from bot.errors import ContextTooLong, EngineUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +32,20 @@ class Loop(threading.Thread):
         self._sampler = sampler
         self.scheduler = Scheduler(cache, most_running, chunk)
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._ending = threading.Lock()
+        self.ended = False
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that the whole cache holds."""
+        return self._cache.blocks * self._cache.block_size
 
     def submit(self, sequence: Sequence) -> None:
-        """Queue a request, from any thread."""
-        self._inbox.put(lambda: self.scheduler.add(sequence))
+        """Queue a request, from any thread; one that comes after the end is cancelled at once."""
+        with self._ending:
+            if not self.ended:
+                return self._inbox.put(lambda: self._add(sequence))
+        self._end(sequence, "cancelled")
 
     def cancel(self, sequence: Sequence) -> None:
         """Nobody waits for it any more: its blocks are free at the next step."""
@@ -43,40 +54,35 @@ class Loop(threading.Thread):
 
     def drop(self, salt: str) -> None:
         """Forget what is cached of one owner."""
-        self._inbox.put(lambda: self._cache.drop(salt))
+        self._inbox.put(lambda: self.scheduler.drop(salt))
 
     def stop(self) -> None:
         """End the thread; what is under way is given up."""
         self._inbox.put(None)
 
     def run(self) -> None:
-        while self._take(wait=True):
-            try:
-                self.step()
-            except torch.OutOfMemoryError as error:
-                self._shrink(error)
-            except Exception as error:
-                log.exception("a step failed")
-                for sequence in list(self.scheduler.running):
-                    self._end(sequence, "failed", error)
-        for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
+        self._guard(self._warm)
+        while self.take(wait=True):
+            self._guard(self.step)
+        with self._ending:
+            self.ended = True
+        while not self.take():
+            pass
+        for sequence in self._everybody():
             self._end(sequence, "cancelled")
 
     def step(self) -> None:
         """One step for everybody."""
-        self._drop_cancelled()
+        self._end_cancelled()
         plan = self.scheduler.plan()
-        if not plan:
-            return
-        ready, logits = self._runner.run(plan)
-        self.scheduler.computed(plan)
-        if logits is not None:
-            for sequence, token in zip(ready, self._sampler.pick(logits, ready), strict=True):
-                self._say(sequence, token)
+        if plan:
+            error = self._attempt(plan)
+            if error:
+                self._recover(plan, error)
 
     def run_until_idle(self) -> None:
         """Without the thread: everything that was submitted, to its end."""
-        while self._take(wait=False) and self.busy:
+        while self.take() and self.busy:
             self.step()
 
     @property
@@ -84,8 +90,8 @@ class Loop(threading.Thread):
         """There is something to compute."""
         return bool(self.scheduler.running or self.scheduler.waiting)
 
-    def _take(self, *, wait: bool) -> bool:
-        """Commands that have come; waits for one where there is nothing else to do. False: stop."""
+    def take(self, *, wait: bool = False) -> bool:
+        """Carry out commands that have come; waits for one where there is nothing else to do. False: stop."""
         wait = wait and not self.busy
         while True:
             try:
@@ -97,35 +103,117 @@ class Loop(threading.Thread):
             command()
             wait = False
 
+    def _attempt(self, plan: Plan) -> Exception | None:
+        """Compute a plan and say what came out; an error changes nothing."""
+        try:
+            ready, logits = self._runner.run(plan)
+            tokens = [] if logits is None else self._sampler.pick(logits, ready)
+        except Exception as error:
+            log.warning("a step with %d sequences failed", len(list(plan.apart())), exc_info=True)
+            # Its traceback would keep the step's tensors alive.
+            return error.with_traceback(None)
+        self.scheduler.computed(plan)
+        for sequence, token in zip(ready, tokens, strict=True):
+            self._say(sequence, token)
+        return None
+
+    def _recover(self, plan: Plan, error: Exception) -> None:
+        """Out of device memory: with a smaller cache. Otherwise one by one, so that only the culprit fails."""
+        if isinstance(error, torch.OutOfMemoryError) and self._shrink():
+            return
+        for sequence, part in plan.apart():
+            failure = self._attempt(part)
+            if failure:
+                self._end(sequence, "failed", failure)
+
+    def _shrink(self) -> bool:
+        """Half the cache, and everything that was running once more; False where it is too small for that."""
+        if self._cache.blocks < 2 * _FEWEST_BLOCKS:
+            return False
+        self.scheduler.restart()
+        while not self._resize(self._cache.blocks // 2):
+            if self._cache.blocks < 2 * _FEWEST_BLOCKS:
+                raise EngineUnavailable("no device memory is left for the smallest cache")
+        for sequence in self._everybody():
+            self._fit(sequence)
+        return True
+
+    def _resize(self, blocks: int) -> bool:
+        log.warning("out of device memory: the cache shrinks from %d to %d blocks", self._cache.blocks, blocks)
+        self._cache.resize(blocks)
+        try:
+            self._runner.resize(blocks)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _warm(self) -> None:
+        try:
+            self._runner.warm()
+        except torch.OutOfMemoryError:
+            tight = True
+        else:
+            tight = False
+        if tight and not self._shrink():
+            raise EngineUnavailable("no device memory is left for the smallest cache")
+
+    def _add(self, sequence: Sequence) -> None:
+        self.scheduler.add(sequence)
+        self._fit(sequence)
+
+    def _fit(self, sequence: Sequence) -> None:
+        """The cache holds a sequence to its end, or the end comes sooner."""
+        sequence.most = min(sequence.most, self.capacity - len(sequence.prompt.ids))
+        if sequence.most < 1:
+            self._end(sequence, "failed", ContextTooLong(f"{len(sequence.prompt.ids)} of {self.capacity} tokens"))
+        elif sequence.new_tokens >= sequence.most:
+            self._end(sequence, "length")
+
     def _say(self, sequence: Sequence, token: int) -> None:
         sequence.tokens.append(token)
         if token in self._runner.model.stop_ids:
             self._end(sequence, "stop")
+            return
+        self._emit(sequence)
+        if sequence.error:
+            self._end(sequence, "failed", sequence.error)
+        elif sequence.text_stop:
+            self._end(sequence, "stop")
         elif sequence.new_tokens >= sequence.most:
             self._end(sequence, "length")
-        else:
-            sequence.emit(sequence)
-            if sequence.text_stop:
-                self._end(sequence, "stop")
 
     def _end(self, sequence: Sequence, why: Finish, error: Exception | None = None) -> None:
         self.scheduler.finish(sequence)
         sequence.finish, sequence.error = why, error
-        sequence.emit(sequence)
+        self._emit(sequence)
+        if sequence.error and why in ("stop", "length"):
+            sequence.finish = "failed"
+            self._emit(sequence)
 
-    def _drop_cancelled(self) -> None:
-        for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
+    def _emit(self, sequence: Sequence) -> None:
+        """Tell whoever asked; that they are gone is no reason to stop for others."""
+        try:
+            sequence.emit(sequence)
+        except Exception as error:
+            log.warning("an answer could not be handed over", exc_info=True)
+            sequence.error = error.with_traceback(None)
+
+    def _end_cancelled(self) -> None:
+        for sequence in self._everybody():
             if sequence.cancelled:
                 self._end(sequence, "cancelled")
 
-    def _shrink(self, error: Exception) -> None:
-        """Out of device memory: a smaller cache, and everything that was running once more."""
-        blocks = self._cache.blocks // 2
-        if blocks < _FEWEST_BLOCKS:
-            for sequence in list(self.scheduler.running):
-                self._end(sequence, "failed", error)
+    def _everybody(self) -> list[Sequence]:
+        return [*self.scheduler.running, *self.scheduler.waiting]
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Nothing ends the thread; where the fault is nobody's, all that is under way fails."""
+        try:
+            work()
+        except Exception as error:
+            log.exception("the engine failed")
+            failure = error.with_traceback(None)
+        else:
             return
-        log.warning("out of device memory: the cache shrinks from %d to %d blocks", self._cache.blocks, blocks)
-        self.scheduler.restart()
-        self._cache.resize(blocks)
-        self._runner.resize(blocks)
+        for sequence in self._everybody():
+            self._end(sequence, "failed", failure)

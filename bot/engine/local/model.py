@@ -21,8 +21,8 @@ class Picture:
     """A picture made ready for the vision tower, on the CPU.
 
     key: names its content and size (SHA-256 of the bytes received, and the grid): equal keys mean equal features.
-    pixels: float32, [patches, values of a patch]. grid: rows and columns of patches. tokens: how many it takes in the
-    prompt.
+    pixels: [patches, values of a patch], in the model's dtype or float32. grid: rows and columns of patches. tokens:
+    how many it takes in the prompt.
     """
 
     key: str
@@ -53,11 +53,27 @@ class Prompt:
 class Attend(Protocol):
     """Stores the new keys and values and attends: the cache's side of a layer.
 
-    query: [N, heads, head size]; key and value: [N, key-value heads, head size], rotated already. Returns
+    query: [N, heads, head size]; key and value: [N, key-value heads, head size], rotated already; all may be slices of
+    one tensor. Returns
     [N, heads, head size]. Causal within each sequence, over what the cache holds of it.
     """
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Paged:
+    """Where a decode step finds and puts keys and values, on CUDA.
+
+    keys, values: [layers, blocks, block size, key-value heads, head size]. slots: int64 [B], the new token's place.
+    table: int32 [B, most blocks], each sequence's blocks; lengths: int32 [B], tokens with the new one.
+    """
+
+    keys: Tensor
+    values: Tensor
+    slots: Tensor
+    table: Tensor
+    lengths: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +131,13 @@ class Model(ABC):
 
         seen: bool [N], which tokens are a picture's (None: none is); some families treat them apart.
         """
+
+    def step(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor | None:
+        """One token of each sequence, ids [B] at positions [B] on every axis: float32 logits [B, vocabulary].
+
+        For CUDA, with static shapes, so that it can be captured in a graph; None where a family has no such path.
+        """
+        return None
 
     @abstractmethod
     def logits(self, x: Tensor) -> Tensor:

@@ -9,27 +9,52 @@ from torch import Tensor
 
 from bot.engine.local.attention import BlockAttention, KeyValues, Part
 from bot.engine.local.features import FeatureCache
+from bot.engine.local.graphs import MOST_ROWS, DecodeGraphs
+from bot.engine.local.linear import has_kernels
 from bot.engine.local.model import Model, Span
 from bot.engine.local.scheduler import Chunk, Plan
 from bot.engine.local.sequence import Sequence
 
 
 class Runner:
-    """Model and cache memory together. Everything runs on the engine's thread, without gradients."""
+    """Model and cache memory together. Everything runs on the engine's thread, without gradients.
 
-    def __init__(self, model: Model, blocks: int, block_size: int = 16, feature_bytes: int = 256 << 20) -> None:
+    graphs: capture decode steps, where the device and the model can.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        blocks: int,
+        block_size: int = 16,
+        feature_bytes: int = 256 << 20,
+        *,
+        graphs: bool = True,
+    ) -> None:
         self.model = model
         self.memory = KeyValues(model.shape, blocks, block_size, model.dtype, model.device)
         self.features = FeatureCache(model.see, feature_bytes)
+        self._capture = graphs and model.dtype == torch.bfloat16 and has_kernels(model.device)
+        self._graphs: DecodeGraphs | None = None
+
+    @torch.inference_mode()
+    def warm(self) -> None:
+        """Capture what is captured, and run everything once, so that the first request finds it ready."""
+        if self._capture:
+            most = min(self.model.context_tokens, self.memory.keys.shape[1] * self.memory.block_size)
+            self._graphs = DecodeGraphs(self.model, self.memory, most)
+            self._graphs.capture()
 
     def resize(self, blocks: int) -> None:
         """A cache of another size, with nothing in it."""
         model, size = self.model, self.memory.block_size
         del self.memory
+        self._graphs = None
         self.features.clear()
         if model.device.type == "cuda":
             torch.cuda.empty_cache()
         self.memory = KeyValues(model.shape, blocks, size, model.dtype, model.device)
+        self.warm()
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> tuple[list[Sequence], Tensor | None]:
@@ -51,21 +76,33 @@ class Runner:
 
     def _prefill(self, chunks: List[Chunk]) -> Tensor | None:
         """Logits of the chunks that end their prompts; None when none does."""
+        if self._graphs is not None and _is_short_text(chunks):
+            return self._through_graphs(chunks)
         ids = [token for chunk in chunks for token in chunk.sequence.tokens[chunk.start : chunk.end]]
         x = self.model.embed(self._ints(ids))
         seen = self._show(x, chunks)
         positions = torch.cat([_positions(chunk) for chunk in chunks], 1).to(self.model.device)
         attend = BlockAttention(self.memory, self._slots(chunks), list(self._parts(chunks)))
         x = self.model.layers(x, positions, attend, seen)
-        ends, row = [], 0
-        for chunk in chunks:
-            row += chunk.end - chunk.start
-            if chunk.end == len(chunk.sequence.tokens):
-                ends.append(row - 1)
+        ends = _ends(chunks)
         return self.model.logits(x[self._ints(ends)]) if ends else None
+
+    def _through_graphs(self, chunks: List[Chunk]) -> Tensor | None:
+        """A few tokens of prompts as if each were an answer's: the next question about what is cached."""
+        assert self._graphs is not None
+        rows = [(chunk.sequence, place) for chunk in chunks for place in range(chunk.start, chunk.end)]
+        ends, found = _ends(chunks), list[Tensor]()
+        for first in range(0, len(rows), MOST_ROWS):
+            logits = self._graphs.run(rows[first : first + MOST_ROWS])
+            here = [end - first for end in ends if first <= end < first + MOST_ROWS]
+            # A copy: the next run overwrites them.
+            found.append(logits[self._ints(here)])
+        return torch.cat(found) if ends else None
 
     def _decode(self, sequences: List[Sequence]) -> Tensor:
         """One token each."""
+        if self._graphs is not None:
+            return self._graphs.run([(one, len(one.tokens) - 1) for one in sequences])
         last = [Chunk(one, len(one.tokens) - 1, len(one.tokens)) for one in sequences]
         x = self.model.embed(self._ints([one.tokens[-1] for one in sequences]))
         places = self._ints([one.position(len(one.tokens) - 1) for one in sequences])
@@ -106,7 +143,7 @@ class Runner:
                 row,
                 row + chunk.end - chunk.start,
                 chunk.end,
-                self._ints(chunk.sequence.blocks[: -(-chunk.end // size)] if chunk.start else []),
+                self._ints(chunk.sequence.blocks[: -(-chunk.end // size)]),
             )
             for chunk, row in zip(chunks, _rows(chunks), strict=True)
         ]
@@ -121,6 +158,19 @@ def _rows(chunks: List[Chunk]) -> list[int]:
     for chunk in chunks:
         rows.append(rows[-1] + chunk.end - chunk.start)
     return rows[:-1]
+
+
+def _ends(chunks: List[Chunk]) -> list[int]:
+    """The last row of each chunk that ends its prompt."""
+    rows = zip(chunks, _rows(chunks), strict=True)
+    return [row + chunk.end - chunk.start - 1 for chunk, row in rows if chunk.end == len(chunk.sequence.tokens)]
+
+
+def _is_short_text(chunks: List[Chunk]) -> bool:
+    # Two steps take less time than a prompt of few tokens, whose many small kernels keep the card waiting.
+    if sum(chunk.end - chunk.start for chunk in chunks) > 2 * MOST_ROWS:
+        return False
+    return not any(_meets(chunk, span) for chunk in chunks for span in chunk.sequence.prompt.spans)
 
 
 def _positions(chunk: Chunk) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as List
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ _GAMMA = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
+
+#: Below it the highest logit is all that is left, and dividing would overflow.
+_COLDEST = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Sampler:
         """Whether the highest logit is all that is asked for."""
         return all(self._temperature(one.sampling) == 0 and self._penalty(one.sampling) == 1.0 for one in sequences)
 
+    @torch.inference_mode()
     def pick(self, logits: Tensor, sequences: List[Sequence]) -> list[int]:
         """One token for each row of logits, float32 [sequences, vocabulary]; they are changed in place."""
         if not self.greedy(sequences):
@@ -60,8 +65,8 @@ class Sampler:
             if rows:
                 index = torch.tensor(rows, device=logits.device)
                 best[index] = self._draw(logits[index], [sequences[at] for at in rows])
-            return best.tolist()
-        return logits.argmax(-1).tolist()
+            return _ids(best)
+        return _ids(logits.argmax(-1))
 
     def _penalise(self, logits: Tensor, sequences: List[Sequence]) -> None:
         for row, one in zip(logits, sequences, strict=True):
@@ -75,7 +80,8 @@ class Sampler:
         device = logits.device
         settings = [one.sampling for one in sequences]
         heat = torch.tensor([self._temperature(one) for one in settings], device=device)
-        top_k = torch.tensor([self._top_k(one) or logits.shape[-1] for one in settings], device=device)
+        top_k = torch.tensor([self._top_k(one) for one in settings], device=device)
+        top_k = torch.where(top_k > 0, top_k, logits.shape[-1])
         top_p = torch.tensor([self._top_p(one) for one in settings], device=device)
         dice = torch.tensor(
             [uniform(one.seed, one.new_tokens) for one in sequences], device=device, dtype=torch.float64
@@ -85,15 +91,16 @@ class Sampler:
         ordered = ordered.masked_fill(rank >= top_k[:, None], float("-inf"))
         share = ordered.softmax(-1, dtype=torch.float64)
         # A token stays as long as those before it have not reached top_p: the first one always does.
-        share = share * (share.cumsum(-1) - share < top_p[:, None])
+        share = share * ((share.cumsum(-1) - share < top_p[:, None]) | (rank == 0))
         steps = share.cumsum(-1)
         place = torch.searchsorted(steps, (dice * steps[:, -1])[:, None], right=True)
         # Rounding may step behind the last token that is left.
-        place = torch.minimum(place, (share > 0).sum(-1, keepdim=True) - 1)
+        place = torch.minimum(place, (share > 0).sum(-1, keepdim=True) - 1).clamp(min=0)
         return index.gather(-1, place).squeeze(-1)
 
     def _temperature(self, params: SamplingParams) -> float:
-        return self._defaults.temperature if params.temperature is None else params.temperature
+        heat = self._defaults.temperature if params.temperature is None else params.temperature
+        return heat if heat >= _COLDEST else 0.0
 
     def _penalty(self, params: SamplingParams) -> float:
         return self._defaults.repetition_penalty if params.repetition_penalty is None else params.repetition_penalty
@@ -103,3 +110,8 @@ class Sampler:
 
     def _top_p(self, params: SamplingParams) -> float:
         return self._defaults.top_p if params.top_p is None else params.top_p
+
+
+def _ids(tokens: Tensor) -> list[int]:
+    """One transfer for all of them."""
+    return cast("list[int]", tokens.tolist())  # pyright: ignore[reportUnknownMemberType]

@@ -2,8 +2,8 @@
 
 Answers that are being written go on in every step. Beside them, one step computes at most `chunk` tokens of prompts, so
 that a long prompt never stalls the others for long. Questions go before reports, among equals whoever has the fewest
-answers running, then the oldest. When the cache is full, what was let in last (reports first) goes back to the queue:
-its beginning stays cached as long as there is room.
+answers running, then the oldest. When the cache is full, what came last (reports first) goes back to the queue: its
+beginning stays cached as long as there is room. A question also sends reports back to be let in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bot.engine.local.cache import BlockCache
+from bot.engine.local.cache import BlockCache, Hit
 from bot.engine.local.sequence import Sequence
 
 
@@ -44,10 +44,20 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.prefill or self.decode)
 
+    def apart(self) -> Iterator[tuple[Sequence, Plan]]:
+        """Each sequence's part of it, when the whole has failed; the copies were made by then."""
+        for chunk in self.prefill:
+            yield chunk.sequence, Plan(prefill=(chunk,))
+        for sequence in self.decode:
+            yield sequence, Plan(decode=(sequence,))
+
 
 @dataclass
 class Scheduler:
-    """Holds the queue and the running sequences; pure bookkeeping over a BlockCache."""
+    """Holds the queue and the running sequences; pure bookkeeping over a BlockCache.
+
+    A sequence must fit into the whole cache: then there is always one that goes on.
+    """
 
     cache: BlockCache
     most_running: int = 64
@@ -61,9 +71,9 @@ class Scheduler:
 
     def plan(self) -> Plan:
         """The next step; blocks for all of it are taken. Empty when there is nothing to do."""
-        decode = self._grow()
-        copies = list(self._admit())
-        return Plan(tuple(copies), tuple(self._chunks()), decode)
+        self._grow()
+        copies = tuple(self._admit())
+        return Plan(copies, tuple(self._chunks()), tuple(one for one in self.running if one.state == "decode"))
 
     def computed(self, plan: Plan) -> None:
         """A step was carried out: what it computed can be found by others."""
@@ -80,63 +90,105 @@ class Scheduler:
         """Take a sequence out; what it computed stays cached for the next turn."""
         if sequence in self.running:
             self.running.remove(sequence)
-            content = sequence.content
-            self.cache.name(content, sequence.blocks, sequence.chains, sequence.computed, last=True)
+            self._name(sequence, last=True)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
         self._let_go(sequence)
         sequence.state = "done"
+
+    def drop(self, salt: str) -> None:
+        """Forget what is cached of one owner, and what is still being computed."""
+        self.cache.drop(salt)
+        for sequence in [*self.running, *self.waiting]:
+            if sequence.salt == salt:
+                sequence.shared = False
 
     def restart(self) -> None:
         """All running sequences go back to the queue, with nothing computed; nobody holds a block then."""
         for sequence in list(self.running):
             self._push_back(sequence)
 
-    def _grow(self) -> tuple[Sequence, ...]:
-        """The running answers, each with room for its newest token."""
-        for sequence in [one for one in self.running if one.state == "decode"]:
-            if sequence.state == "decode" and not self._room(sequence, len(sequence.tokens)):
+    def _grow(self) -> None:
+        """Room for the newest token of each running answer; those that came last give theirs where it is missing."""
+        for sequence in sorted(self.running, key=_last):
+            if sequence.state == "decode" and not self._room(sequence):
                 self._push_back(sequence)
-        return tuple(one for one in self.running if one.state == "decode")
 
-    def _room(self, sequence: Sequence, tokens: int) -> bool:
-        """Blocks for so many tokens in all; others are pushed back where that helps."""
-        missing = -(-tokens // self.cache.block_size) - len(sequence.blocks)
+    def _room(self, sequence: Sequence) -> bool:
+        missing = self._blocks(sequence) - len(sequence.blocks)
         while missing > 0:
             taken = self.cache.take(missing)
             if taken is not None:
                 sequence.blocks += taken
                 return True
-            victim = max((one for one in self.running if one is not sequence), key=_last, default=None)
-            if victim is None or _last(victim) < _last(sequence):
+            victim = max(self.running, key=_last)
+            if victim is sequence:
                 return False
             self._push_back(victim)
         return True
 
     def _admit(self) -> Iterator[Copy]:
         """Let in what fits, as long as this step has prompt tokens to spare."""
-        spare = self.chunk - sum(len(one.tokens) - one.computed for one in self.running if one.state == "prefill")
-        while self.waiting and len(self.running) < self.most_running and spare > 0:
+        while self.waiting:
             sequence = self._next()
+            if self._ahead(sequence) >= self.chunk or not self._seat(sequence):
+                return
             hit = self.cache.find(sequence.content)
             self.cache.hold(hit.blocks)
-            own = self.cache.take(-(-len(sequence.tokens) // self.cache.block_size) - len(hit.blocks))
+            own = self._own(sequence, self._blocks(sequence) - len(hit.blocks))
             if own is None:
                 self.cache.release(hit.blocks)
                 return
-            sequence.blocks, sequence.chains = [*hit.blocks, *own], list(hit.chains)
-            sequence.computed = hit.tokens
-            sequence.cached = max(sequence.cached, min(hit.tokens, len(sequence.prompt.ids)))
-            sequence.state = "prefill"
-            self.waiting.remove(sequence)
-            self.running.append(sequence)
-            spare -= len(sequence.tokens) - sequence.computed
+            self._let_in(sequence, hit, own)
+            # What is copied may be among the blocks just taken: copies come before anything is written.
             if hit.partial is not None:
                 yield Copy(hit.partial, own[0])
 
     def _next(self) -> Sequence:
         busy = Counter(one.salt for one in self.running)
         return min(self.waiting, key=lambda one: (one.priority != "quick", busy[one.salt], one.number))
+
+    def _ahead(self, sequence: Sequence) -> int:
+        """Prompt tokens that are computed before those of a newcomer."""
+        before = [
+            one for one in self.running if one.state == "prefill" and one.priority in ("quick", sequence.priority)
+        ]
+        return sum(len(one.tokens) - one.computed for one in before)
+
+    def _seat(self, sequence: Sequence) -> bool:
+        """Whether one more may run; a question takes a report's place."""
+        if len(self.running) < self.most_running:
+            return True
+        return sequence.priority == "quick" and self._yield_report()
+
+    def _own(self, sequence: Sequence, count: int) -> list[int] | None:
+        """Fresh blocks for a newcomer; a question takes those of reports where that is enough."""
+        reports = sum(len(one.blocks) for one in self.running if one.priority != "quick")
+        enough = sequence.priority == "quick" and self.cache.free + reports >= count
+        while (own := self.cache.take(count)) is None:
+            if not enough or not self._yield_report():
+                return None
+        return own
+
+    def _yield_report(self) -> bool:
+        """Push back the report that came last; False where there is none."""
+        last = max(self.running, key=_last, default=None)
+        if last is None or last.priority == "quick":
+            return False
+        self._push_back(last)
+        return True
+
+    def _let_in(self, sequence: Sequence, hit: Hit, own: list[int]) -> None:
+        sequence.blocks, sequence.chains = [*hit.blocks, *own], list(hit.chains)
+        sequence.computed = hit.tokens
+        if sequence.cached < 0:
+            sequence.cached = hit.tokens
+        sequence.state = "prefill"
+        self.waiting.remove(sequence)
+        self.running.append(sequence)
+
+    def _blocks(self, sequence: Sequence) -> int:
+        return -(-len(sequence.tokens) // self.cache.block_size)
 
     def _chunks(self) -> Iterator[Chunk]:
         left = self.chunk
@@ -147,8 +199,9 @@ class Scheduler:
                 yield Chunk(sequence, sequence.computed, end)
                 left -= end - sequence.computed
 
-    def _name(self, sequence: Sequence) -> None:
-        self.cache.name(sequence.content, sequence.blocks, sequence.chains, sequence.computed, last=False)
+    def _name(self, sequence: Sequence, *, last: bool = False) -> None:
+        if sequence.shared:
+            self.cache.name(sequence.content, sequence.blocks, sequence.chains, sequence.computed, last=last)
 
     def _push_back(self, sequence: Sequence) -> None:
         self.running.remove(sequence)

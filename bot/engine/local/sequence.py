@@ -19,9 +19,10 @@ class Sequence:
     """A prompt, the tokens that were added to it, and where their keys and values lie.
 
     number: order of arrival. most: tokens of the answer, at most. computed: tokens whose keys and values are in the
-    cache; the newest token never is. cached: of them, those that were found there. emit: told every new token and, at
-    the end, why. text_stop: set by `emit` when a stop text has come. All of it belongs to the engine's thread, but
-    `cancelled`, which any thread may set.
+    cache; the newest token never is. cached: tokens of the prompt that were found there when it was first let in (-1
+    before that). shared: others may find what it computes. emit: told every new token and, at the end, why. text_stop:
+    set by `emit` when a stop text has come. All of it belongs to the engine's thread, but `cancelled`, which any thread
+    may set.
     """
 
     number: int
@@ -37,7 +38,8 @@ class Sequence:
     blocks: list[int] = field(default_factory=list[int])
     chains: list[bytes] = field(default_factory=list[bytes])
     computed: int = 0
-    cached: int = 0
+    cached: int = -1
+    shared: bool = True
     cancelled: bool = False
     finish: Finish = ""
     error: Exception | None = None
@@ -58,5 +60,6 @@ class Sequence:
         return Content(self.salt, self.tokens, pictures)
 
     def position(self, place: int) -> int:
-        """The position, on every axis, of an answer's token at `place` in `tokens`."""
-        return self.prompt.next_position + place - len(self.prompt.ids)
+        """The position of a token of text, which is the same on every axis."""
+        known = len(self.prompt.ids)
+        return int(self.prompt.positions[0, place]) if place < known else self.prompt.next_position + place - known

@@ -35,16 +35,15 @@ class Shards:
 
     def take(self, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
         """A tensor in the engine's dtype on its device. Raises ConfigError."""
-        file = self._where.pop(name, None)
-        if file is None:
-            raise ConfigError(f"{self.folder}: the weights lack the tensor {name}")
-        if file not in self._open:
-            self._open[file] = _open(self.folder / file, self.device)
-        tensor: Tensor = self._open[file].get_tensor(name)
+        tensor: Tensor = self._file(name).get_tensor(name)
         if shape is not None and tuple(tensor.shape) != shape:
             found = tuple(tensor.shape)
             raise ConfigError(f"{self.folder}: {name} has shape {found}, config.json says {shape}")
         return tensor.to(self.device, self.dtype)
+
+    def leave(self, name: str) -> tuple[int, ...]:
+        """Let a tensor be there that comes from elsewhere; its shape. Raises ConfigError."""
+        return tuple(self._file(name).get_slice(name).get_shape())
 
     def skip(self, name: str) -> None:
         """Let a tensor be there that is not needed."""
@@ -57,6 +56,15 @@ class Shards:
             left = sorted(self._where)
             more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
             raise ConfigError(f"{self.folder}: unexpected tensors {', '.join(left[:_SHOWN])}{more}")
+
+    def _file(self, name: str) -> Any:
+        """The open file of a tensor that is taken now."""
+        file = self._where.pop(name, None)
+        if file is None:
+            raise ConfigError(f"{self.folder}: the weights lack the tensor {name}")
+        if file not in self._open:
+            self._open[file] = _open(self.folder / file, self.device)
+        return self._open[file]
 
 
 def _locate(folder: Path) -> dict[str, str]:

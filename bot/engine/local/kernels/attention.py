@@ -7,22 +7,34 @@ tokens are split into so many shares that the chip is full, and a second kernel 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bot.engine.local.kernels.products import LAUNCH
+from bot.engine.local.kernels.products import LAUNCH, blocks_of
 
-#: tokens of one turn of the loop
-_TOKENS = 64
-#: programs wanted in flight
-_PROGRAMS = 264
 _MOST_SHARES = 64
 
 
-def shares_of(sequences: int, kv_heads: int) -> int:
-    """Programs that share a sequence's tokens."""
-    return max(1, min(_MOST_SHARES, -(-_PROGRAMS // (sequences * kv_heads))))
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """shares: programs that share a sequence's tokens. tokens: of one turn of the loop. stages and warps: Triton's."""
+
+    shares: int
+    tokens: int
+    stages: int
+    warps: int
+
+
+def plan_of(sequences: int, kv_heads: int) -> Plan:
+    """Measured on an H200 at 1152 tokens: few programs of several warps, or many of one."""
+    pairs = sequences * kv_heads
+    if pairs <= 4:
+        return Plan(min(_MOST_SHARES, blocks_of(264, pairs)), 32, 3, 4)
+    if pairs < 128:
+        return Plan(min(_MOST_SHARES, blocks_of(132, pairs)), 64, 5, 2)
+    return Plan(blocks_of(264, pairs), 32, 6, 1)
 
 
 def paged_attention(
@@ -30,14 +42,15 @@ def paged_attention(
 ) -> Tensor:
     """query [B, heads, size] over keys and values [blocks, block size, key-value heads, size]: [B, heads, size].
 
-    table: int32 [B, most blocks], the blocks of each sequence; lengths: int32 [B], tokens with the newest, whose key and
-    value are in the cache already. A length of 0 gives zeros. scale: one over the root of size if not given.
+    table: int32 [B, most blocks], the blocks of each sequence; lengths: int32 [B], tokens with the newest, whose key
+    and value are in the cache already. A length of 0 gives zeros. scale: one over the root of size if not given.
     """
     from bot.engine.local.kernels.attention_triton import attend_kernel, combine_kernel
 
     sequences, heads, size = query.shape
     block, kv_heads = keys.shape[1], keys.shape[2]
-    shares = shares_of(sequences, kv_heads)
+    plan = plan_of(sequences, kv_heads)
+    shares = plan.shares
     out = torch.empty_like(query)
     partial, weights = out, out
     if shares > 1:
@@ -45,13 +58,44 @@ def paged_attention(
         weights = torch.empty(sequences, shares, heads, dtype=torch.float32, device=query.device)
     factor = (size**-0.5 if scale is None else scale) * math.log2(math.e)
     attend_kernel[(sequences, kv_heads, shares)](
-        query, keys, values, table, lengths, partial, weights, out, table.shape[1], factor,
-        HEADS=heads, KV_HEADS=kv_heads, GROUP=max(16, 1 << (heads // kv_heads - 1).bit_length()), SIZE=size, BLOCK=block,
-        SHARES=shares, TOKENS=_TOKENS, PDL=LAUNCH.overlap, num_warps=4, num_stages=3, launch_pdl=LAUNCH.overlap,
-    )  # fmt: skip
+        query,
+        keys,
+        values,
+        table,
+        lengths,
+        partial,
+        weights,
+        out,
+        table.shape[1],
+        factor,
+        HEADS=heads,
+        KV_HEADS=kv_heads,
+        GROUP=max(16, power_of(heads // kv_heads)),
+        SIZE=size,
+        BLOCK=block,
+        SHARES=shares,
+        TOKENS=plan.tokens,
+        PDL=LAUNCH.overlap,
+        num_warps=plan.warps,
+        num_stages=plan.stages,
+        launch_pdl=LAUNCH.overlap,
+    )
     if shares > 1:
         combine_kernel[(sequences, heads)](
-            partial, weights, out, HEADS=heads, SIZE=size, SHARES=shares, PADDED=1 << (shares - 1).bit_length(),
-            PDL=LAUNCH.overlap, num_warps=2, launch_pdl=LAUNCH.overlap,
-        )  # fmt: skip
+            partial,
+            weights,
+            out,
+            HEADS=heads,
+            SIZE=size,
+            SHARES=shares,
+            PADDED=power_of(shares),
+            PDL=LAUNCH.overlap,
+            num_warps=2,
+            launch_pdl=LAUNCH.overlap,
+        )
     return out
+
+
+def power_of(size: int) -> int:
+    """The next power of two, as tl.arange wants it."""
+    return 1 << (size - 1).bit_length()

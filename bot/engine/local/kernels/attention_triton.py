@@ -30,9 +30,9 @@ def attend_kernel(
 ):
     """All query heads of one key-value head of one sequence over one share of its tokens.
 
-    query [B, HEADS, SIZE]; keys and values [blocks, BLOCK, KV_HEADS, SIZE]; table int32 [B, table_width]; partial float32
-    [B, SHARES, HEADS, SIZE] and weights (log2 of the sum of exponentials) [B, SHARES, HEADS]; with one share straight to
-    out. GROUP: query heads of a key-value head, rounded up to 16.
+    query [B, HEADS, SIZE]; keys and values [blocks, BLOCK, KV_HEADS, SIZE]; table int32 [B, table_width]; partial
+    float32 [B, SHARES, HEADS, SIZE] and weights (log2 of the sum of exponentials) [B, SHARES, HEADS]; with one share
+    straight to out. GROUP: query heads of a key-value head, a power of two and at least 16.
     """
     sequence = tl.program_id(0)
     kv = tl.program_id(1)

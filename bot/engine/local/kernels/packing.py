@@ -1,8 +1,8 @@
-"""Weights in the layouts of the GPU kernels: int8 and e4m3 with a scale per row, int4 with scale and zero per 128 columns.
+"""Weights in the GPU kernels' layouts: int8 and e4m3 with a scale per row, int4 with scale and zero per 128 columns.
 
-A weight [N, K] becomes int32 words [N, W]. The columns lie in blocks of 64 words: 256 columns of bytes or 512 of nibbles;
-a last block that is not full is filled up with zeros. In a block, byte j of word w is column 64 j + w, and nibble j of
-word w is column 64 j + w: what a program unpacks at position j from 64 neighbouring words is 64 neighbouring columns.
+A weight [N, K] becomes int32 words [N, W]. The columns lie in blocks of 64 words: 256 columns of bytes or 512 of
+nibbles; a last block that is not full is filled up with zeros. In a block, byte j of word w is column 64 j + w, and so
+is nibble j: what a program unpacks at position j from 64 neighbouring words is 64 neighbouring columns.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _FP8_LARGEST = 448.0
 class Packed:
     """A quantised weight.
 
-    kind: one of KINDS. words: int32 [N, W]. scale: float32 [N] for int8 and fp8; for int4 int32 [groups, N], the upper half
-    the scale and the lower half 128 + zero, each a bfloat16. inputs: K.
+    kind: one of KINDS. words: int32 [N, W]. scale: float32 [N] for int8 and fp8; for int4 int32 [groups, N], the upper
+    half the scale and the lower half 128 + zero, each a bfloat16. inputs: K.
     """
 
     kind: str

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from bot.engine.local.kernels.products import LAUNCH
 
+_NORM_WARPS = 8
+
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """norm(x) · weight: [M, D] to [M, D]."""
@@ -38,7 +40,7 @@ def _norms(
     norm_kernel[(rows,)](
         x, out if residual is None else residual, weight if post is None else post, weight, kept, out,
         rows * width, width, epsilon, SHARES=shares, RESIDUAL=residual is not None, POST=post is not None,
-        SIZE=1 << (width - 1).bit_length(), PDL=LAUNCH.overlap, num_warps=8, launch_pdl=LAUNCH.overlap,
+        SIZE=1 << (width - 1).bit_length(), PDL=LAUNCH.overlap, num_warps=_NORM_WARPS, launch_pdl=LAUNCH.overlap,
     )  # fmt: skip
     return kept, out
 

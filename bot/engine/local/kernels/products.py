@@ -1,27 +1,25 @@
 """Products x Wᵀ of a few rows, x bfloat16 [M, K] and contiguous, with M up to 64: what a decode step consists of.
 
-A weight is bfloat16 [N, K] or `packing.Packed`. Such a product takes as long as its weight takes to arrive, so all that is
-tuned here is how many bytes are under way: how rows and columns are shared out (`Config`). Measured on an H200 for the
-shapes of GLM-4.6V-Flash by benchmarks/engine_gpu_kernels.py; other shapes get a default. More than 64 rows go through the
-vendor's library.
+A weight is bfloat16 [N, K] or `packing.Packed`. Such a product takes as long as its weight takes to arrive, so all that
+is tuned here is how many bytes are under way: how rows and columns are shared out (`Config`, `measured`). Nothing is
+tried out at run time. More than 64 rows go through the vendor's library.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bot.engine.local.kernels.measured import MEASURED
 from bot.engine.local.kernels.packing import Packed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: the most rows that the kernels take
 MOST_ROWS = 64
+#: rows from which int4 weights are made whole before they are multiplied
+WIDE_FROM = 32
 
 Weight = Tensor | Packed
 
@@ -40,17 +38,20 @@ class Config:
 
 @dataclass(slots=True)
 class Launch:
-    """How kernels follow one another. overlap: a kernel starts before the one in front of it ends (programmatic dependent
-    launch). touch: lines of 128 bytes per row of the weight that it asks for in the meantime."""
+    """How kernels follow one another. overlap: a kernel is set up while the one in front of it still runs (programmatic
+    dependent launch)."""
 
     overlap: bool = True
-    touch: int = 4
 
 
 LAUNCH = Launch()
 
-#: (kind, gated, outputs, inputs, rows rounded up to 8, 16, 32 or 64)
-TABLE: Mapping[tuple[str, bool, int, int, int], Config] = {}
+TABLE = {key: Config(*values) for key, values in MEASURED.items()}
+
+
+def usable(device: torch.device) -> bool:
+    """Whether the kernels run on a device: they use what Hopper has, and are measured there only."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
 
 
 def rows_class(rows: int) -> int:
@@ -76,7 +77,7 @@ def config_of(weight: Weight, rows: int, gated: bool) -> Config:
     if known is not None:
         return known
     shares = 1 if gated else max(1, min(8, 512 * 64 // outputs, inputs // 1024))
-    return Config(64, 128 if kind == "dense" else 64, shares, 4, 4 if kind == "dense" else 3)
+    return Config(64, 128 if kind == "dense" else 64, shares, 4, {"dense": 4, "int4": 2}.get(kind, 3))
 
 
 def parts(x: Tensor, weight: Weight) -> Tensor:
@@ -115,8 +116,6 @@ def gated(x: Tensor, weight: Weight) -> Tensor:
 
 def launch(config: Config, x: Tensor, weight: Weight, bias: Tensor | None, out: Tensor, *, gated: bool) -> None:
     """Run one kernel: out [shares, M, N] or, of one share, [M, N]."""
-    from bot.engine.local.kernels import products_triton as code
-
     kind, (outputs, inputs) = kind_of(weight), shape_of(weight)
     outputs = outputs // 2 if gated else outputs
     common = {
@@ -125,40 +124,45 @@ def launch(config: Config, x: Tensor, weight: Weight, bias: Tensor | None, out: 
         "BM": rows_class(x.shape[0]),
         "BN": config.outputs,
         "PDL": LAUNCH.overlap,
-        "TOUCH": LAUNCH.touch,
         "num_warps": config.warps,
         "num_stages": config.stages,
         "launch_pdl": LAUNCH.overlap,
     }
-    grid = (-(-outputs // config.outputs), config.shares)
+    grid = (blocks_of(outputs, config.outputs), config.shares)
     bias = x if bias is None else bias
     if not isinstance(weight, Packed):
-        share = -(-(-(-inputs // config.columns)) // config.shares)
-        code.dense_kernel[grid](
-            x, weight, bias, out, x.shape[0], outputs, inputs, share,
-            EVEN=inputs % config.columns == 0, BK=config.columns, **common,
-        )  # fmt: skip
+        from bot.engine.local.kernels.products_triton import dense_kernel
+
+        common |= {"EVEN": inputs % config.columns == 0, "BK": config.columns}
+        share = blocks_of(blocks_of(inputs, config.columns), config.shares)
+        dense_kernel[grid](x, weight, bias, out, x.shape[0], outputs, inputs, share, **common)
         return
+    from bot.engine.local.kernels import packed_triton
+
     words = weight.words.shape[1]
-    share = -(-(words // config.columns) // config.shares)
-    even = inputs % (512 if kind == "int4" else 256) == 0
-    if kind == "int4":
-        code.nibbles_kernel[grid](
-            x, weight.words, weight.scale, bias, out, x.shape[0], outputs, inputs, words, share, EVEN=even, **common
-        )
-        return
-    code.bytes_kernel[grid](
-        x, weight.words, weight.scale, bias, out, x.shape[0], outputs, inputs, words, share,
-        KIND=kind, EVEN=even, BW=config.columns, **common,
-    )  # fmt: skip
+    share = blocks_of(words // config.columns, config.shares)
+    common["EVEN"] = inputs % (512 if kind == "int4" else 256) == 0
+    if kind != "int4":
+        kernel = packed_triton.bytes_kernel
+        common |= {"KIND": kind, "BW": config.columns}
+    elif rows_class(x.shape[0]) >= WIDE_FROM:
+        kernel = packed_triton.wide_nibbles_kernel
+    else:
+        kernel = packed_triton.nibbles_kernel
+    kernel[grid](x, weight.words, weight.scale, bias, out, x.shape[0], outputs, inputs, words, share, **common)
+
+
+def blocks_of(size: int, block: int) -> int:
+    """How many blocks it takes."""
+    return -(-size // block)
 
 
 def widen(packed: Packed) -> Tensor:
     """The weight as bfloat16 [N, K], for products of many rows."""
-    from bot.engine.local.kernels.products_triton import widen_kernel
+    from bot.engine.local.kernels.packed_triton import widen_kernel
 
     out = torch.empty(packed.outputs, packed.inputs, dtype=torch.bfloat16, device=packed.words.device)
     words = packed.words.shape[1]
-    grid = (-(-packed.outputs // 32), words // 64)
+    grid = (blocks_of(packed.outputs, 32), words // 64)
     widen_kernel[grid](packed.words, packed.scale, out, packed.outputs, packed.inputs, words, KIND=packed.kind, BN=32)
     return out

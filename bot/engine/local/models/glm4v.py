@@ -6,7 +6,7 @@ Source: transformers `modeling_glm4v.py`, whose results these are. Shapes: N tok
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,27 +14,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bot.engine.base import GenerateRequest
-from bot.engine.local.linear import Linear, MakeLinear, make_dense
-from bot.engine.local.model import Attend, Model, Picture, Prompt, Shape, Span
-from bot.engine.local.models.glm4v_config import Glm4vConfig, TextConfig, read_config
+from bot.engine.local.attention import BlockAttention
+from bot.engine.local.linear import Linear, MakeLinear, has_kernels, make_dense
+from bot.engine.local.model import Attend, Model, Paged, Picture, Prompt, Shape, Span
+from bot.engine.local.models.glm4v_config import Glm4vConfig, read_config
+from bot.engine.local.models.glm4v_layer import AXES, Rotary, take_layer
 from bot.engine.local.models.glm4v_pictures import PictureReader
 from bot.engine.local.models.glm4v_prompt import PromptWriter
 from bot.engine.local.models.glm4v_vision import VisionTower
-from bot.engine.local.operations import gated_silu, rms_norm
+from bot.engine.local.operations import rms_norm
 from bot.engine.local.shards import Shards
 from bot.engine.local.wording import Turn, word
 from bot.errors import ConfigError
 
-_AXES = 3
 _PREFIX = "model.language_model"
 
 
 def load(
-    folder: Path, device: torch.device, dtype: torch.dtype, make: MakeLinear = make_dense, *, name: str = ""
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    make: MakeLinear = make_dense,
+    *,
+    name: str = "",
+    shards: Shards | None = None,
 ) -> Glm4v:
-    """The model of a checkpoint folder. Raises ConfigError for a folder that is not one of this family."""
+    """The model of a checkpoint folder. Raises ConfigError for a folder that is not one of this family.
+
+    shards: where its tensors come from; None: from the folder.
+    """
     config = read_config(folder)
-    return Glm4v(name or folder.name, config, PromptWriter(folder), Shards(folder, device, dtype), make)
+    shards = shards or Shards(folder, device, dtype)
+    return Glm4v(name or folder.name, config, PromptWriter(folder), shards, make)
 
 
 class Glm4v(Model):
@@ -44,20 +55,21 @@ class Glm4v(Model):
         text = config.text
         self.name = name
         self.shape = Shape(
-            text.layers, text.heads, text.kv_heads, text.head_size, text.hidden, text.vocabulary, position_axes=_AXES
+            text.layers, text.heads, text.kv_heads, text.head_size, text.hidden, text.vocabulary, position_axes=AXES
         )
         self.device = shards.device
         self.dtype = shards.dtype
         self.stop_ids = config.stop_ids
         self.context_tokens = text.context
+        self._fused = self.dtype == torch.bfloat16 and has_kernels(self.device)
         self._config = config
         self._writer = writer
         self._reader = PictureReader(config.pictures)
         self._embedding = shards.take(f"{_PREFIX}.embed_tokens.weight", (text.vocabulary, text.hidden))
-        self._layers = [_layer(text, shards, make, f"{_PREFIX}.layers.{number}") for number in range(text.layers)]
+        self._layers = [take_layer(text, shards, make, f"{_PREFIX}.layers.{number}") for number in range(text.layers)]
         self._norm = shards.take(f"{_PREFIX}.norm.weight", (text.hidden,))
         self._head = make("lm_head", _head_weight(config, shards, self._embedding), None)
-        self._rotary = _Rotary(text, shards.device)
+        self._rotary = Rotary(text, shards.device)
         self._tower = VisionTower(config.vision, shards, make)
         shards.finish()
 
@@ -93,7 +105,7 @@ class Glm4v(Model):
     def see(self, pictures: Sequence[Picture]) -> list[Tensor]:
         if not pictures:
             return []
-        pixels = torch.cat([picture.pixels for picture in pictures]).to(self.device, self.dtype)
+        pixels = torch.cat([picture.pixels.to(self.device, self.dtype) for picture in pictures])
         features = self._tower(pixels, [picture.grid for picture in pictures])
         return list(features.split_with_sizes([picture.tokens for picture in pictures]))
 
@@ -102,12 +114,31 @@ class Glm4v(Model):
 
     def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Tensor | None) -> Tensor:
         cos, sin = self._rotary(positions, x.dtype)
+        if self._fused and isinstance(attend, BlockAttention):
+            # Triton is there with CUDA only.
+            from bot.engine.local.models.glm4v_step import prefill
+
+            return prefill(x, self._layers, cos.squeeze(1), sin.squeeze(1), attend)
         for number, layer in enumerate(self._layers):
             x = layer(x, number, cos, sin, attend)
         return x
 
+    def step(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor | None:
+        if not self._fused:
+            return None
+        from bot.engine.local.models.glm4v_step import head, step
+
+        cos, sin = self._rotary(positions.expand(AXES, -1), self.dtype)
+        hidden = step(self.embed(ids), self._layers, self._norm, cos.squeeze(1), sin.squeeze(1), paged)
+        return head(hidden, self._head)
+
     def logits(self, x: Tensor) -> Tensor:
         return self._head(rms_norm(x, self._norm, self._config.text.epsilon)).float()
+
+    def products(self) -> list[Linear]:
+        """What a decode step reads: the layers' products and the head."""
+        layers = [one for layer in self._layers for one in (layer.qkv, layer.out, layer.gate_up, layer.down)]
+        return [*layers, self._head]
 
     def _prepare(self, request: GenerateRequest, turns: Sequence[Turn]) -> list[Picture]:
         """The pictures shown, in order; one that is shown twice is read once."""
@@ -116,7 +147,9 @@ class Glm4v(Model):
             sha256: self._reader.read(sha256, request.pictures[sha256], request.max_sides.get(sha256, 0))
             for sha256 in dict.fromkeys(shown)
         }
-        return [ready[sha256] for sha256 in shown]
+        # Half the bytes on their way to the card.
+        halved = {sha256: replace(one, pixels=one.pixels.to(self.dtype)) for sha256, one in ready.items()}
+        return [halved[sha256] for sha256 in shown]
 
 
 def place(length: int, spans: Sequence[Span], merge: int) -> tuple[Tensor, int]:
@@ -125,7 +158,7 @@ def place(length: int, spans: Sequence[Span], merge: int) -> tuple[Tensor, int]:
     Text counts up on all axes. A picture stays at one time; its rows and columns count from there; what follows it
     begins after its longer side. Source: Glm4vModel.get_rope_index.
     """
-    positions = torch.empty(_AXES, length, dtype=torch.int64)
+    positions = torch.empty(AXES, length, dtype=torch.int64)
     done = following = 0
     for span in spans:
         gap = span.start - done
@@ -140,75 +173,6 @@ def place(length: int, spans: Sequence[Span], merge: int) -> tuple[Tensor, int]:
         following += max(rows, columns)
     positions[:, done:] = torch.arange(following, following + length - done)
     return positions, following + length - done
-
-
-class _Rotary:
-    """Angles of rotary positions: pairs of a head's first `rotary` values, each pair turned by one of the axes."""
-
-    def __init__(self, config: TextConfig, device: torch.device) -> None:
-        steps = torch.arange(0, config.rotary, 2, dtype=torch.float32) / config.rotary
-        self._frequencies = (1.0 / config.theta**steps).to(device)
-        axes = [number % _AXES for number, size in enumerate(config.sections) for _ in range(size)]
-        self._axes = torch.tensor(axes, device=device)
-
-    def __call__(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """cos and sin [N, 1, rotary] for positions [3, N]."""
-        angles = positions.index_select(0, self._axes).T.float() * self._frequencies
-        angles = angles.repeat_interleave(2, dim=-1)[:, None]
-        return angles.cos().to(dtype), angles.sin().to(dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """A decoder layer: norms before and after both attention and MLP, inside the residual sums."""
-
-    config: TextConfig
-    before_attention: Tensor
-    after_attention: Tensor
-    before_mlp: Tensor
-    after_mlp: Tensor
-    qkv: Linear
-    out: Linear
-    gate_up: Linear
-    down: Linear
-
-    def __call__(self, x: Tensor, number: int, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        """x [N, D] in and out."""
-        config, epsilon = self.config, self.config.epsilon
-        heads = self.qkv(rms_norm(x, self.before_attention, epsilon)).view(len(x), -1, config.head_size)
-        turned = _turn(heads[:, : config.heads + config.kv_heads], cos, sin)
-        query, key = turned[:, : config.heads], turned[:, config.heads :]
-        found = attend(number, query, key, heads[:, config.heads + config.kv_heads :])
-        x = x + rms_norm(self.out(found.flatten(1)), self.after_attention, epsilon)
-        inner = gated_silu(self.gate_up(rms_norm(x, self.before_mlp, epsilon)))
-        return x + rms_norm(self.down(inner), self.after_mlp, epsilon)
-
-
-def _turn(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the first values of heads [N, heads, head size], even and odd neighbours together."""
-    turned, rest = heads[..., : cos.shape[-1]], heads[..., cos.shape[-1] :]
-    across = torch.stack((-turned[..., 1::2], turned[..., 0::2]), dim=-1).flatten(-2)
-    return torch.cat((turned * cos + across * sin, rest), dim=-1)
-
-
-def _layer(config: TextConfig, shards: Shards, make: MakeLinear, name: str) -> _Layer:
-    """Take a layer's weights; q, k and v become one product."""
-    hidden, inner = config.hidden, config.intermediate
-    order = ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm")
-    norms = [shards.take(f"{name}.{norm}.weight", (hidden,)) for norm in order]
-    sizes = {"q": config.heads, "k": config.kv_heads, "v": config.kv_heads}
-    rows = {part: count * config.head_size for part, count in sizes.items()}
-    attention = f"{name}.self_attn"
-    weight = torch.cat([shards.take(f"{attention}.{part}_proj.weight", (rows[part], hidden)) for part in rows])
-    bias = torch.cat([shards.take(f"{attention}.{part}_proj.bias", (rows[part],)) for part in rows])
-    qkv = make(f"{attention}.qkv_proj", weight, bias)
-
-    def product(part: str, shape: tuple[int, int]) -> Linear:
-        return make(f"{name}.{part}", shards.take(f"{name}.{part}.weight", shape), None)
-
-    out = product("self_attn.o_proj", (hidden, config.heads * config.head_size))
-    gate_up, down = product("mlp.gate_up_proj", (2 * inner, hidden)), product("mlp.down_proj", (hidden, inner))
-    return _Layer(config, norms[0], norms[1], norms[2], norms[3], qkv, out, gate_up, down)
 
 
 def _head_weight(config: Glm4vConfig, shards: Shards, embedding: Tensor) -> Tensor:

@@ -1,0 +1,227 @@
+"""The local engine at full size on one card: GLM-4.6V-Flash's shape, random weights.
+
+    python benchmarks/engine_gpu.py [--weights bf16,fp8,int8,int4] [--peers] [--json OUT]
+
+Prints, in one run: the card's copy bandwidth and what reading the weights once would take at it (the limit), then per
+kind of weight: start to first answer, first token of a new picture (1,008 × 756: 972 tokens) and of a second question
+about it, milliseconds per token at 1 to 64 sequences, and memory. First tokens count from the moment the prompt is
+encoded: reading a PNG takes the CPU. --peers: transformers' `generate` in the same run. The weights are random: this
+says nothing about what is answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import io
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as Pictures
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from full_size_glm import full_size
+
+from bot.engine.base import GenerateRequest, SamplingParams
+from bot.engine.local.cache import BlockCache
+from bot.engine.local.linear import make_dense, make_packed
+from bot.engine.local.loop import Loop
+from bot.engine.local.model import Model
+from bot.engine.local.runner import Runner
+from bot.engine.local.sampler import Defaults, Sampler
+from bot.engine.local.sequence import Sequence
+from bot.message import Image, user
+
+BLOCK = 16
+CONTEXT = 8192
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Bench:
+    """One engine without its thread: steps are taken by hand."""
+
+    def __init__(self, kind: str, folder: Path, blocks: int) -> None:
+        torch.cuda.reset_peak_memory_stats()
+        started = time.perf_counter()
+        self.model: Model = full_size(folder, torch.device("cuda"), make_dense if kind == "bf16" else make_packed(kind))
+        self.loaded = time.perf_counter() - started
+        self.runner = Runner(self.model, blocks, BLOCK)
+        self.loop = Loop(self.runner, BlockCache(blocks, BLOCK), Sampler(Defaults()), most_running=64, chunk=2048)
+        self.runner.warm()
+        self.numbers = iter(range(1 << 30))
+        self.first_answer(self.submit(picture(0), "这是什么？", 8))
+        torch.cuda.synchronize()
+        self.start = time.perf_counter() - started
+
+    def submit(self, data: bytes, text: str, tokens: int, salt: str = "") -> Sequence:
+        """A question about a picture; nothing ends it before `tokens`."""
+        number = next(self.numbers)
+        sha256 = f"{hash(data) & (1 << 64) - 1:016x}"
+        shown = user(Image(sha256=sha256, index=1), text)
+        prompt = self.model.encode(GenerateRequest((shown,), {sha256: data}))
+        one = Sequence(
+            number, prompt, SamplingParams(temperature=0.0), salt or str(number), "quick", tokens, lambda _: None
+        )
+        self.loop.submit(one)
+        return one
+
+    def first_answer(self, one: Sequence) -> float:
+        """Seconds from being submitted to the first token; then to the end."""
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        while one.new_tokens == 0 and not one.finish:
+            self.step()
+        torch.cuda.synchronize()
+        first = time.perf_counter() - started
+        while not one.finish:
+            self.step()
+        return first
+
+    def step(self) -> None:
+        self.loop.take()
+        self.loop.step()
+
+
+def picture(seed: int) -> bytes:
+    """Noise of 1,008 × 756 pixels, as PNG."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (756, 1008, 3), np.uint8)
+    buffer = io.BytesIO()
+    Pictures.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def copy_bandwidth() -> float:
+    """Bytes a second, read and written."""
+    source = torch.empty(4 << 30, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    times: list[float] = []
+    for _ in range(12):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        target.copy_(source)
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end) / 1000)
+    return 2 * source.numel() / statistics.median(times[2:])
+
+
+def decode(bench: Bench, batch: int, steps: int = 100) -> float:
+    """Seconds per step with `batch` answers under way, each about a picture and of the same length."""
+    running = [
+        bench.submit(picture(1 + number % 4), f"第{number}个问题", steps + 40, f"d{number}") for number in range(batch)
+    ]
+    while any(one.new_tokens < 8 for one in running):
+        bench.step()
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for _ in range(steps):
+        bench.step()
+    torch.cuda.synchronize()
+    seconds = (time.perf_counter() - started) / steps
+    for one in running:
+        bench.loop.cancel(one)
+    bench.step()
+    return seconds
+
+
+def measure(kind: str, folder: Path, bandwidth: float) -> dict[str, Any]:
+    """All figures of one kind of weight."""
+    bench = Bench(kind, folder, blocks=64 * 1280 // BLOCK)
+    found: dict[str, Any] = {"weights": kind, "load_s": bench.loaded, "start_s": bench.start}
+    found["model_gb"] = weight_bytes(bench.model) / 1e9
+    found["limit_ms"] = 1000 * found["model_gb"] * 1e9 / bandwidth
+    new, again = [], []
+    for number in range(6):
+        data = picture(100 + number)
+        new.append(bench.first_answer(bench.submit(data, "这张图里有什么？请逐项说明。" * 2, 2, f"n{number}")))
+        again.append(bench.first_answer(bench.submit(data, "右下角的金额是多少元？", 2, f"n{number}")))
+    found["first_token_new_ms"] = 1000 * statistics.median(new[1:])
+    found["first_token_again_ms"] = 1000 * statistics.median(again[1:])
+    found["ms_per_token"] = {batch: 1000 * decode(bench, batch) for batch in BATCHES}
+    found["tokens_per_s"] = {batch: 1000 * batch / ms for batch, ms in found["ms_per_token"].items()}
+    found["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    return found
+
+
+def weight_bytes(model: Any) -> int:
+    """What a decode step reads: the layers' products and the head."""
+    return sum(one.nbytes for one in model.products())
+
+
+def small_memory(kind: str, folder: Path) -> float:
+    """Gigabytes at most with 4 sequences of 8,192 tokens."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    bench = Bench(kind, folder, blocks=4 * CONTEXT // BLOCK)
+    decode(bench, 4, steps=20)
+    return torch.cuda.max_memory_allocated() / 1e9
+
+
+def transformers_generate(folder: Path) -> Iterator[dict[str, Any]]:
+    """Its `generate` with the same shape, weights random as well."""
+    from transformers import Glm4vConfig, Glm4vForConditionalGeneration
+
+    config = Glm4vConfig.from_pretrained(folder)
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        model = Glm4vForConditionalGeneration(config).eval()
+    torch.set_default_dtype(torch.float32)
+    for batch in (1, 8):
+        seconds = {count: _generate(model, batch, count) for count in (8, 32, 96)}
+        yield {"peer": "transformers generate", "batch": batch, "ms_per_token": 1000 * (seconds[96] - seconds[32]) / 64}
+
+
+def _generate(model: Any, batch: int, count: int) -> float:
+    ids = torch.randint(1000, 100_000, (batch, 1038), device="cuda")
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    with torch.inference_mode():
+        model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count,
+            do_sample=False, pad_token_id=0, eos_token_id=None,
+        )  # fmt: skip
+    torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="bf16,fp8,int8,int4")
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    bandwidth = copy_bandwidth()
+    rows: list[dict[str, Any]] = [{"card": torch.cuda.get_device_name(), "copy_TBps": bandwidth / 1e12}]
+    print(json.dumps(rows[0]), flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        for kind in options.weights.split(","):
+            try:
+                rows.append(measure(kind, Path(name), bandwidth))
+                if kind == "int4":
+                    rows[-1]["peak_gb_4_sequences_8192"] = small_memory(kind, Path(name))
+            except Exception as error:
+                rows.append({"weights": kind, "error": f"{type(error).__name__}: {error}"[:500]})
+            print(json.dumps(rows[-1]), flush=True)
+            gc.collect()
+            torch.cuda.empty_cache()
+        if options.peers:
+            for row in transformers_generate(Path(name)):
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
