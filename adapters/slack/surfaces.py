@@ -14,6 +14,8 @@ from bot.event import Delivery
 
 #: The stream is over already: Slack ends one that is older than some minutes, and users can.
 _OVER = ("message_not_in_streaming_state", "stopped_by_user")
+#: Bytes of UTF-8, after escaping, that an edit may have. Slack's pages say characters, and new messages take more.
+_LONGEST_EDIT = 4000
 
 
 class InOrder:
@@ -52,7 +54,9 @@ class GrowingMessage(Surface):
         await self._calls.do(self._show(text))
 
     async def update(self, text: str) -> None:
-        await self._calls.do(self._show(text))
+        """What no edit can hold any more is shown at the end."""
+        if _fits(text):
+            await self._calls.do(self._show(text))
 
     async def close(self, delivery: Delivery) -> str:
         await self._calls.settle()
@@ -162,8 +166,18 @@ async def post(api: Api, where: dict[str, str], text: str) -> str:
 
 
 async def rewrite(api: Api, channel: str, ts: str, text: str) -> None:
-    """Another text for a message; the blocks that Slack made of the first one go."""
+    """Another text for a message; the blocks that Slack made of the first one go.
+
+    Raises Refused where no edit can hold the text: the message is gone then, and the text is to be sent as a new one.
+    """
+    if not _fits(text):
+        await api.call("chat.delete", channel=channel, ts=ts)
+        raise Refused("chat.update", "msg_too_long")
     await api.call("chat.update", channel=channel, ts=ts, text=to_mrkdwn(text), blocks=[])
+
+
+def _fits(text: str) -> bool:
+    return len(to_mrkdwn(text).encode()) <= _LONGEST_EDIT
 
 
 def _seam(text: str, start: int) -> int:

@@ -70,7 +70,7 @@ def _event(message: dict[str, Any], update_id: str, conversation: Conversation, 
     message_id = _id(message, "message_id")
     text, mentions = _said(message, bot)
     images = _images(message)
-    if "text" not in message and not text and not mentions and not images:
+    if message.get("text") is None and not text and not mentions and not images:
         return Decoded(ignored="unsupported_type")
     replied = _replied(message)
     parts: list[Part] = [*([_quote(replied)] if replied else []), *([Text(text)] if text else []), *images]
