@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
-
 from adapters.slack.api import Api, Refused
 from adapters.slack.markup import to_mrkdwn, without_calls
 from bot.adapter import Surface
+from bot.calls import InOrder
 from bot.errors import NetworkError
 from bot.event import Delivery
 
@@ -16,29 +13,6 @@ from bot.event import Delivery
 _OVER = ("message_not_in_streaming_state", "stopped_by_user")
 #: Bytes of UTF-8, after escaping, that an edit may have. Slack's pages say characters, and new messages take more.
 _LONGEST_EDIT = 4000
-
-
-class InOrder:
-    """One call after another, although callers may give up waiting (the answer is finished).
-
-    The call goes on and is waited for before the next one, so that a message's id is not lost and an old text never
-    comes after a newer one.
-    """
-
-    def __init__(self) -> None:
-        self._running: asyncio.Task[None] | None = None
-
-    async def do(self, call: Coroutine[Any, Any, None]) -> None:
-        """Raises what the call raises."""
-        await self.settle()
-        self._running = asyncio.create_task(call)
-        await asyncio.shield(self._running)
-
-    async def settle(self) -> None:
-        """Wait for what somebody gave up waiting for; how it went was theirs to know."""
-        running, self._running = self._running, None
-        if running is not None:
-            await asyncio.gather(running, return_exceptions=True)
 
 
 class GrowingMessage(Surface):
