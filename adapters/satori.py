@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -24,17 +24,18 @@ from bot import payload, signing
 from bot.adapter import Adapter as BaseAdapter
 from bot.adapter import Limits, Rate, Received, Request
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Secret
+from bot.config import AdapterConfig, Count, Secret, checked_url, in_the_clear
 from bot.errors import ActionFailed, ConfigError, FetchFailed, NetworkError, Rejected
 from bot.event import Conversation, Delivery, MessageEvent, Sender
 from bot.http import Http, call
+from bot.mentions import OWN, without_own
 from bot.message import Image, Mention, Part, Quote, Text, user
+from bot.recent import Recent
 
 EVENT, DIRECT, ONLINE = "0", 1, 1
 INLINE, INTERNAL = "inline:", "internal:"
 LAST_MILLISECOND = 253_402_300_799_999
 REMEMBERED, MOST_TAGS = 10_000, 20_000
-BASE = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?(/[^\s?#]*)?", re.ASCII | re.IGNORECASE)
 NAMES = (("member", "nick"), ("user", "nick"), ("member", "name"), ("user", "name"))
 
 
@@ -68,15 +69,12 @@ class Adapter(BaseAdapter):
         self._expected = f"Bearer {_checked(f'{where}.webhook_token', config.webhook_token.reveal())}"
         self._platform = _checked(f"{where}.login_platform", config.login_platform)
         self._user_id = _checked(f"{where}.login_user_id", config.login_user_id)
-        base = BASE.fullmatch(config.api_base)
-        if base is None:
-            raise ConfigError(f"{where}.api_base: must be an http or https address")
-        self._base, self._host = config.api_base.rstrip("/").removesuffix("/v1"), base[1]
+        self._base = checked_url(f"{where}.api_base", config.api_base).removesuffix("/v1")
         token = config.api_token.reveal()
         self._token = {"authorization": f"Bearer {_checked(f'{where}.api_token', token)}"} if token else {}
         self._headers = {**self._token, "satori-platform": self._platform, "satori-user-id": self._user_id}
         self._picture_hosts = frozenset(host.lower() for host in config.picture_hosts) or None
-        self._own: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._own = Recent[tuple[str, str]](REMEMBERED)
         self.limits = replace(self.limits, text_length=config.text_length)
 
     def receive(self, request: Request) -> Received:
@@ -177,9 +175,8 @@ class Adapter(BaseAdapter):
             ids = [payload.identifier(message, "id") for message in payload.items(answer)]
         except Rejected:
             return ""  # delivered, whatever else the SDK says
-        self._own.update({(chat_id, message_id): None for message_id in ids})
-        while len(self._own) > REMEMBERED:
-            self._own.popitem(last=False)
+        for message_id in ids:
+            self._own.add((chat_id, message_id))
         return ids[0] if ids else ""
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
@@ -206,10 +203,10 @@ class Adapter(BaseAdapter):
         return f"{self._platform}/{who} is online, events by webhook"
 
     def warnings(self) -> tuple[str, ...]:
-        far = self._base.startswith("http:") and self._host not in ("localhost", "127.0.0.1", "[::1]")
+        far = urlsplit(self._base).hostname if in_the_clear(self._base) else ""
         return (
             *(() if self._token else ("没有 api_token：能访问 SDK 接口的人都能以机器人的身份发消息。",)),
-            *((f"api_base 是别的机器（{self._host}）的 http 地址：口令和聊天内容是明文传输。",) if far else ()),
+            *((f"api_base 是别的机器（{far}）的 http 地址：口令和聊天内容是明文传输。",) if far else ()),
         )
 
 
@@ -240,10 +237,6 @@ _PAIR = re.compile(r"""([^\s=<>/"']+)(?:="([^"<]*)"|='([^'<]*)'|=([^\s"'<>=/]+))
 _ENTITY = re.compile("&(?:lt|gt|quot|amp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 # Who wrote what is quoted, and what is no text of a message: for clients that cannot show the element itself.
 _SKIPPED = frozenset({"user", "member", "author", "channel", "audio", "video", "file", "button", "face", "emoji"})
-# Stands for the bot's own mention while it is taken out; neither decoded JSON nor `_unescaped` ever holds it.
-_OWN = "\0"
-_OWN_RUN = re.compile(r"(?<! ) *+\0[ \0]*+")
-_EDGES = ("", "\n", "\r")
 
 
 @dataclass(slots=True)
@@ -265,7 +258,7 @@ class _Frame:
     who: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
     def parts(self) -> list[Part]:
-        text = _close_gaps("".join(self.words)).strip()
+        text = without_own("".join(self.words)).strip()
         return [*([Text(text)] if text else []), *self.images]
 
     def new_line(self) -> None:
@@ -317,7 +310,7 @@ class _Said:
             own = outside and who == self._own_id != ""
             if who and outside:
                 self.mentions.append(Mention(who, name, own))
-            frame.words.append(_OWN if own else f"@{name or who or values.get('type') or values.get('role', '')}")
+            frame.words.append(OWN if own else f"@{name or who or values.get('type') or values.get('role', '')}")
         elif name == "sharp":
             frame.words.append(f"#{values.get('name') or values.get('id', '')}")
         elif name == "img":
@@ -387,14 +380,3 @@ def _unescaped(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return html.escape(payload.clean(text), quote=False).replace('"', "&quot;")
-
-
-def _close_gaps(text: str) -> str:
-    """Without the bot's own mentions. Of the spaces that touched one, one stays, unless it stood at a line's edge."""
-
-    def gap(found: re.Match[str]) -> str:
-        before = text[max(found.start() - 1, 0) : found.start()]
-        after = text[found.end() : found.end() + 1]
-        return " " if " " in found[0] and before not in _EDGES and after not in _EDGES else ""
-
-    return _OWN_RUN.sub(gap, text)

@@ -91,7 +91,7 @@ async def _over_http(
     receiver = receivers[case["config"]]
     if not isinstance(receiver, Receiver):
         return case, record_of(data, case, unusable(receiver))
-    if not _can_travel(case["request"]["query"]):
+    if not _can_travel(case["request"]):
         return case, record_of(data, case, receiver.run(case))
     recorder = recorders[case["config"]]
     recorder.expect(case["now"])
@@ -102,15 +102,16 @@ async def _over_http(
     return case, record_of(data, case, outcome)
 
 
-def _can_travel(query: Json) -> bool:
-    """No lone surrogate: URLs are UTF-8."""
-    return all(value.encode("utf-8", "ignore").decode() == value for value in query.values())
+def _can_travel(request: Json) -> bool:
+    """No lone surrogate: URLs and headers are UTF-8 on the wire."""
+    values = (*request["query"].values(), *request["headers"].values())
+    return all(value.encode("utf-8", "ignore").decode() == value for value in values)
 
 
 async def _deliver(session: aiohttp.ClientSession, url: URL, case: Json) -> int:
     request = case["request"]
-    # Upgrades are not followed: whether one would be allowed is all that is asked.
-    hop_by_hop = ("connection", "upgrade", "content-length", "host", "transfer-encoding")
+    # Ours to set. An upgrade is asked for and not followed: whether one would be allowed is all that counts.
+    hop_by_hop = ("content-length", "host", "transfer-encoding")
     headers = {name: value for name, value in request["headers"].items() if name.lower() not in hop_by_hop}
     body = base64.b64decode(request["body_b64"])
     async with session.request(

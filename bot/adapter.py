@@ -93,11 +93,11 @@ class Limits:
     """A platform's rules, as data for the deliverer.
 
     body_bytes: largest webhook body; frame_bytes: largest WebSocket frame. text_length: longest text of one message,
-    counted in text_unit (utf16: UTF-16 code units; bytes: of UTF-8). markdown: what of it the platform shows; the rest is turned into plain text before
-    the adapter sees it. window: how long and how often a question may be answered (None: as one likes). active: the
-    platform takes messages outside of a window, too: their `reply_to` is empty. app_rates, chat_rates: how fast one
-    may send in all, and to one conversation. files: `Delivery.file` can be sent. idempotent_send: the platform drops
-    a second message with the same key, so a doubtful one may be sent again.
+    counted in text_unit (utf16: UTF-16 code units; bytes: of UTF-8). markdown: what of it the platform shows; the rest
+    is turned into plain text before the adapter sees it. window: how long and how often a question may be answered
+    (None: as one likes). active: the platform takes messages outside of a window, too: their `reply_to` is empty.
+    app_rates, chat_rates: how fast one may send in all, and to one conversation. files: `Delivery.file` can be sent.
+    idempotent_send: the platform drops a second message with the same key, so a doubtful one may be sent again.
 
     live: what `Adapter.surface` can show before the answer is there: nothing, a notice that the answer replaces, or
     the answer as it grows. live_interval: seconds between two updates of one surface, at least. typing_every:

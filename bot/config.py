@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 import msgspec
 import msgspec.inspect
@@ -289,6 +290,30 @@ def convert(data: Any, section: type[T], *, where: str = "", environ: Mapping[st
         raise ConfigError(_explain(str(error), section, where)) from None
 
 
+def checked_url(where: str, url: str, *, optional: bool = False) -> str:
+    """What an API's addresses begin with: http or https, no user info, query or fragment; without a slash at its end.
+
+    where: the key's name. optional: it may be empty. Raises ConfigError.
+    """
+    if optional and not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable or _NOT_IN_BASE.search(url):
+        raise ConfigError(f"{where}: must be an http or https address, without user name, query and fragment")
+    return url.rstrip("/")
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether what is sent to an address can be read on the way: it is plain http, and not this machine's."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1")
+
+
+_NOT_IN_BASE = re.compile(r"[\s?#]")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from bot import signing
+from bot import payload, signing
 from bot.errors import ConfigError, Rejected
 
 _BLOCK: Final = 32
@@ -100,6 +100,15 @@ class Envelope:
         except ValueError:
             raise _unreadable() from None
         return self._unpack(self._decrypt(packed))
+
+    def echo(self, query: Mapping[str, str], now: float) -> bytes:
+        """The answer to a check of the address: the text that was sealed in `echostr`, bare. Raises Rejected."""
+        values = signed(query)
+        echo = self.open(values, payload.text(dict(query), "echostr"), now)
+        try:
+            return payload.clean(echo.decode()).encode()
+        except UnicodeDecodeError:
+            raise payload.malformed("echostr holds no text") from None
 
     def seal(self, message: bytes, timestamp: int, nonce: str) -> Sealed:
         """An answer to the request that brought `nonce`."""

@@ -467,6 +467,29 @@ async def test_in_private_a_message_is_edited() -> None:
         assert simulated.sent[0].shown == ["一只", "一只猫", "一只猫。"] and not simulated.refused
 
 
+@pytest.mark.parametrize("text", ["猫" * 1334, "<" * 1001])
+async def test_what_no_edit_can_hold_is_sent_anew(text: str) -> None:
+    async with server() as (simulated, slack):
+        surface, where = await surface_of(simulated, slack, "Du1")
+        await surface.open("一只")
+        await surface.update("猫" * 1333)
+        await surface.update(text)
+        assert [sent.text for sent in simulated.sent] == ["猫" * 1333]
+        with pytest.raises(ActionFailed):
+            await surface.close(delivery(text, where))
+        assert not simulated.sent and not simulated.refused
+
+
+async def test_a_stream_that_no_edit_can_mend_is_sent_anew() -> None:
+    async with server() as (simulated, slack):
+        surface, where = await surface_of(simulated, slack)
+        await surface.open("正在看图…")
+        await surface.update("一只猫在")
+        with pytest.raises(ActionFailed):
+            await surface.close(delivery("狗" * 1334, where))
+        assert not simulated.sent and not simulated.refused
+
+
 @pytest.mark.parametrize("channel", ["Cg1", "Du1"])
 async def test_what_is_abandoned_is_taken_away(channel: str) -> None:
     async with server() as (simulated, slack):

@@ -19,8 +19,9 @@ from pictures import drawing, encoded
 from simulation import bot_on
 from vectors_wechat import AES_KEY, APP_ID, BOT, NOW, PLAIN, SAFE, TEXT, TOKEN, vectors
 
+from adapters.simulated.envelope import document
 from adapters.simulated.platform import Fault
-from adapters.simulated.wechat import Simulated, document
+from adapters.simulated.wechat import Simulated
 from adapters.wechat import Adapter, Config
 from adapters.wechat.adapter import STILL_LOOKING
 from adapters.wechat.passive import DELIVERIES, Rooms
@@ -504,7 +505,7 @@ async def test_picture_by_its_media_id():
     ("make", "code", "retry", "tokens"),
     [
         (lambda: HttpAnswer(200, b'{"errcode":40007,"errmsg":"invalid media_id"}'), "gone", False, 1),
-        (lambda: HttpAnswer(200, b'{"errcode":42001}'), "gone", False, 2),
+        (lambda: HttpAnswer(200, b'{"errcode":42001}'), "refused", False, 2),
         (lambda: HttpAnswer(200, b'{"video_url":"http://x"}'), "gone", False, 1),
         (lambda: HttpAnswer(404, b"x"), "gone", False, 1),
         (lambda: HttpAnswer(503, b"x"), "unreachable", True, 1),

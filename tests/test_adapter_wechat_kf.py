@@ -17,8 +17,9 @@ from pictures import drawing, encoded
 from simulation import bot_on
 from vectors_wechat_kf import AES_KEY, CALLBACK, CORP_ID, NOW, OPEN_KFID, SIGNER, SYNC_TOKEN, TOKEN
 
+from adapters.simulated.envelope import document
 from adapters.simulated.platform import Fault
-from adapters.simulated.wechat_kf import Simulated, document
+from adapters.simulated.wechat_kf import Simulated
 from adapters.wechat_kf import Adapter, Config
 from adapters.wechat_kf.page import page_events
 from adapters.wechat_kf.puller import Puller
@@ -50,7 +51,7 @@ def adapter(http: Any = None, **section: Any) -> Adapter:
 
 def received(values: Mapping[str, str | int], **section: Any) -> Received:
     ciphertext = SIGNER.seal(document(values))
-    query = SIGNER.query(ciphertext, str(NOW), "n")
+    query = SIGNER.query(str(NOW), "n", ciphertext)
     return adapter(**section).receive(Request("POST", "/", query, {}, document({"Encrypt": ciphertext}), NOW))
 
 

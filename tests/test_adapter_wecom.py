@@ -15,8 +15,9 @@ from pictures import drawing, encoded
 from simulation import bot_on
 from vectors_wecom import AES_KEY, AGENT_ID, CORP_ID, IMAGE, NOW, SIGNER, TEXT, TOKEN
 
+from adapters.simulated.envelope import document
 from adapters.simulated.platform import Fault
-from adapters.simulated.wecom import Simulated, document
+from adapters.simulated.wecom import Simulated
 from adapters.wecom import Adapter, Config
 from bot.adapter import Ack, Request
 from bot.config import MediaConfig, convert
@@ -44,7 +45,7 @@ def adapter(http: Any = None, **section: Any) -> Adapter:
 
 def received(values: dict[str, str | int]) -> Any:
     ciphertext = SIGNER.seal(document(values))
-    query = SIGNER.query(ciphertext, str(NOW), "n")
+    query = SIGNER.query(str(NOW), "n", ciphertext)
     return adapter().receive(Request("POST", "/", query, {}, document({"Encrypt": ciphertext}), NOW))
 
 

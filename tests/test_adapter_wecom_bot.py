@@ -18,8 +18,9 @@ from pictures import drawing, encoded
 from simulation import bot_on
 from vectors_wecom_bot import AES_KEY, BOT, NAME, NOW, OWN, REPLY, TOKEN, image, mixed, text, vectors
 
+from adapters.simulated.envelope import padded
 from adapters.simulated.platform import Fault
-from adapters.simulated.wecom_bot import Simulated, padded
+from adapters.simulated.wecom_bot import Simulated
 from adapters.wecom_bot import Adapter, Config
 from adapters.wecom_bot.content import OwnName
 from adapters.wecom_bot.response import ResponseUrls
@@ -508,9 +509,9 @@ def test_addresses():
 
 async def test_picture_is_decrypted():
     http = FakeHttp()
-    http.pictures["u"] = OWN.encrypted(padded(PNG))
+    http.pictures["u"] = OWN.encrypt(padded(PNG))
     assert await adapter(http).download(Image("u")) == PNG
-    for broken in (b"", PNG, OWN.encrypted(padded(PNG))[:-16], OWN.encrypted(b"\0" * 32)):
+    for broken in (b"", PNG, OWN.encrypt(padded(PNG))[:-16], OWN.encrypt(b"\0" * 32)):
         http.pictures["u"] = broken
         with pytest.raises(BadPicture, match="解不开"):
             await adapter(http).download(Image("u"))

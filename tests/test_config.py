@@ -11,7 +11,19 @@ import yaml
 from fakes import FakeClock, FakeHttp
 
 from bot.app import load_adapters, load_handlers
-from bot.config import Config, LocalModel, OpenAIModel, ReaderModel, Secret, Section, convert, load, parse
+from bot.config import (
+    Config,
+    LocalModel,
+    OpenAIModel,
+    ReaderModel,
+    Secret,
+    Section,
+    checked_url,
+    convert,
+    in_the_clear,
+    load,
+    parse,
+)
 from bot.errors import ConfigError
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
@@ -105,6 +117,42 @@ def test_the_examples_local_model_loads_and_shows_the_defaults() -> None:
     light = yaml.safe_load(section)
     assert set(light) == {"engine", *LocalModel.__struct_fields__}
     assert parse({"models": {"light": light}}, {}).models.light == LocalModel()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "api.example",
+        "ftp://a",
+        "https://",
+        "https://[x",
+        "https://a:99999",
+        "https://a:x",
+        "https://u:p@a",
+        "http://u@a/",
+        "https://a?x=1",
+        "https://a/?",
+        "https://a#x",
+        "https://a/b c",
+        "https://a\n",
+    ],
+)
+def test_what_is_no_beginning_of_an_address(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^adapters\.x\.api_base: must be an http or https address"):
+        checked_url("adapters.x.api_base", url)
+
+
+def test_addresses_lose_the_slash_at_their_end() -> None:
+    assert checked_url("where", "https://a.example:8443/api//") == "https://a.example:8443/api"
+    assert checked_url("where", "http://[::1]:1/@x") == "http://[::1]:1/@x"
+    assert checked_url("where", "", optional=True) == ""
+
+
+def test_plain_http_to_elsewhere_is_in_the_clear() -> None:
+    assert in_the_clear("http://a.example") and in_the_clear("http://10.0.0.7:3000/x")
+    for url in ("https://a.example", "http://127.0.0.1:1", "http://localhost", "http://[::1]:5140/v1", ""):
+        assert not in_the_clear(url)
 
 
 #: Where a value has a form of its own.

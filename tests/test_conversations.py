@@ -324,6 +324,8 @@ async def test_private_numbers_are_masked_in_what_is_kept(tmp_path: Path, wait_u
     room = Room(tmp_path, wait_until, redacted=True)
     await room.start()
     assert "13812344406" in await room.say("我的电话13812344406对吗")
+    # What is kept of the delivery is written after it was sent.
+    await wait_until(lambda: room.worker.running == 0)
     memory = await room.store.recall(message_event(1).session(), 5)
     assert all("13812344406" not in message.text for message in memory.history)
     status = await room.store.event_status("fake", "default", "e1")

@@ -144,6 +144,19 @@ def test_a_configuration_without_secrets_is_no_open_door(change: dict[str, str],
         envelope(**change)
 
 
+def test_the_echo_is_bare_text_that_can_be_sent() -> None:
+    def echo(content: bytes) -> bytes:
+        ciphertext = encrypted(padded(packed(content)))
+        given = sign(ciphertext)
+        query = {"msg_signature": given.signature, "timestamp": str(NOW), "nonce": "n1", "echostr": ciphertext}
+        return envelope().echo(query, NOW)
+
+    assert echo(b"7286041120419190000") == b"7286041120419190000"
+    assert echo("\0看".encode()) == "看".encode()
+    with pytest.raises(Rejected, match="no text"):
+        echo(b"\xff")
+
+
 def test_media_is_opened_with_the_same_key() -> None:
     picture = b"\x89PNG" + b"p" * 100
     assert envelope().decrypt_media(base64.b64decode(encrypted(padded(picture)))) == picture

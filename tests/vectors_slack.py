@@ -227,6 +227,11 @@ def _conversations(cases: Cases) -> None:
     cases.event("null_type", {"text": "x", "channel_type": None}, {"text": "x"})
     cases.event("mention_in_private", {"type": "app_mention", "text": f"<@{BOT}> x"}, {"text": "x", **own})
     cases.event(
+        "mention_without_words_for_it",
+        {"type": "app_mention", "text": "x", "channel": "C1"},
+        {**group, "mentioned_bot": True},
+    )
+    cases.event(
         "thread",
         {"text": "x", "channel": "C1", "channel_type": "channel", "thread_ts": f"{NOW - 9}.000001"},
         {**group, "reply_to": f"{NOW - 9}.000001"},

@@ -379,6 +379,8 @@ def _others(cases: Cases) -> None:
         ("pdf", {"document": {"file_id": "d", "mime_type": "application/pdf"}}),
         ("document_of_no_type", {"document": {"file_id": "d"}}),
         ("photo_of_no_size", {"photo": []}),
+        ("text_null", {"text": None}),
+        ("blank_caption", {"video": {"file_id": "v"}, "caption": " "}),
         ("joined", {"chat": GROUP, "new_chat_members": [KANTU]}),
         ("pinned", {"chat": GROUP, "pinned_message": {"message_id": 1}}),
         ("unheard_of", {"hologram": {"file_id": "h"}}),

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.simulated.wechat import Signer, document
+from adapters.simulated.envelope import document
+from adapters.simulated.wechat import Signer
 
 NOW = 1_795_000_000
 TOKEN, APP_ID, BOT = "token2026", "wx1111222233334444", "gh_aaaabbbbcccc"

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.simulated.wechat_kf import Signer, document
+from adapters.simulated.envelope import Signer, document
 
 NOW = 1_795_000_000
 TOKEN, CORP_ID, OPEN_KFID = "token2026", "ww1111222233334444", "wkAJ2GCAAASSm4_FhToWMFea0xAFfd3Q"
@@ -52,7 +52,7 @@ class _File:
 
     def handshakes(self) -> None:
         echo = SIGNER.seal(b"9988776655443322")
-        good = SIGNER.query(echo, str(NOW), "n1") | {"echostr": echo}
+        good = SIGNER.query(str(NOW), "n1", echo) | {"echostr": echo}
         answered = {"outcome": "handshake", "response": {"text": "9988776655443322"}}
         for age in (0, 300, -300):
             self.add("handshake", b"", good, answered, method="GET", now=NOW + age)
@@ -64,7 +64,7 @@ class _File:
         mute = {name: value for name, value in good.items() if name != "echostr"}
         self.add("handshake_mute", b"", mute, rejected("malformed"), method="GET")
         other = SIGNER.seal(b"1", "ww_other")
-        query = SIGNER.query(other, str(NOW), "n") | {"echostr": other}
+        query = SIGNER.query(str(NOW), "n", other) | {"echostr": other}
         self.add("handshake_other_company", b"", query, rejected("wrong_receive_id"), method="GET")
 
     def callbacks(self) -> None:
@@ -96,14 +96,14 @@ class _File:
         self.plain("doctype_inside_utf16", utf16_bomb, rejected("malformed"))
         for body in (b"", b"hello", b"<xml>", b"<xml><MsgType>event</xml>", b"\xff\xfe", b"<xml/>"):
             self.plain("no_xml_inside", body, rejected("malformed"))
-        nothing = SIGNER.query("", str(NOW), "n")
+        nothing = SIGNER.query(str(NOW), "n", "")
         for body in (b"", b"hello", b"<xml><Encrypt>", b"<xml/>", f"{bomb}<xml/>".encode(), document(CALLBACK)):
             self.add("no_xml", body, nothing, rejected("malformed"))
 
     def signatures(self) -> None:
         ciphertext = SIGNER.seal(document(CALLBACK))
         body = document({"Encrypt": ciphertext, "Token": "forged", "OpenKfId": "forged"})
-        good = SIGNER.query(ciphertext, str(NOW), "n")
+        good = SIGNER.query(str(NOW), "n", ciphertext)
         self.add("beside_the_envelope", body, good, notify())
         for age in (301, -301):
             self.add("stale", body, good, rejected("stale"), now=NOW + age)
@@ -113,10 +113,10 @@ class _File:
         for wrong in (right.upper(), right[:-1], right + "0", "看" * 40, "0" * 40):
             self.add("forged", body, good | {"msg_signature": wrong}, rejected("bad_signature"))
         for stamp in ("", "-1", "+1", "1.0", "1e9", "1_0", "nan", "１７９５００００００", "1" * 16):
-            signed = SIGNER.query(ciphertext, stamp, "n")
+            signed = SIGNER.query(stamp, "n", ciphertext)
             self.add("malformed_timestamp", body, signed, rejected("malformed_timestamp"))
         self.add("changed", body, good | {"nonce": "m"}, rejected("bad_signature"))
-        later = STRANGER.query(ciphertext, str(NOW - 400), "n")
+        later = STRANGER.query(str(NOW - 400), "n", ciphertext)
         self.add("forged_before_stale", body, later, rejected("bad_signature"))
         self.add("malformed_before_forged", b"<xml>", later, rejected("malformed"))
         self.add("too_large", b"<xml>" + b" " * (1 << 20), {}, rejected("too_large"))
@@ -139,7 +139,7 @@ class _File:
         self.cipher(kind, SIGNER.seal(message), expect, now=now)
 
     def cipher(self, kind: str, ciphertext: str, expect: Expect, *, now: float = NOW) -> None:
-        query = SIGNER.query(ciphertext, str(NOW), f"n{len(self.cases)}")
+        query = SIGNER.query(str(NOW), f"n{len(self.cases)}", ciphertext)
         body = document({"ToUserName": CORP_ID, "Encrypt": ciphertext, "AgentID": ""})
         self.add(kind, body, query, expect, now=now)
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.simulated.wecom import Signer, document
+from adapters.simulated.envelope import Signer, document
 
 NOW = 1_795_000_000
 TOKEN, CORP_ID, AGENT_ID = "token2026", "ww1111222233334444", 1000007
@@ -59,7 +59,7 @@ class _File:
 
     def handshakes(self) -> None:
         echo = SIGNER.seal(b"7286041120419190000")
-        good = SIGNER.query(echo, str(NOW), "n1") | {"echostr": echo}
+        good = SIGNER.query(str(NOW), "n1", echo) | {"echostr": echo}
         answered = {"outcome": "handshake", "response": {"text": "7286041120419190000"}}
         for age in (0, 300, -300):
             self.add("handshake", b"", good, answered, method="GET", now=NOW + age)
@@ -77,12 +77,12 @@ class _File:
         self.add(
             "handshake_other_company",
             b"",
-            SIGNER.query(other, str(NOW), "n") | {"echostr": other},
+            SIGNER.query(str(NOW), "n", other) | {"echostr": other},
             rejected("wrong_receive_id"),
             method="GET",
         )
         binary = SIGNER.seal(b"\xff\xfe")
-        query = SIGNER.query(binary, str(NOW), "n") | {"echostr": binary}
+        query = SIGNER.query(str(NOW), "n", binary) | {"echostr": binary}
         self.add("handshake_binary", b"", query, rejected("malformed"), method="GET")
 
     def messages(self) -> None:
@@ -191,7 +191,7 @@ class _File:
         ):
             self.plain("no_xml_inside", body, rejected("malformed"))
         self.plain("deep", b"<xml>" + b"<a>" * 20_000 + b"</a>" * 20_000 + b"</xml>", rejected("malformed"))
-        nothing = SIGNER.query("", str(NOW), "n")
+        nothing = SIGNER.query(str(NOW), "n", "")
         outside = (
             b"",
             b"hello",
@@ -204,7 +204,7 @@ class _File:
             self.add("no_xml", body, nothing, rejected("malformed"))
         values, message = self.text("先后不论", "先后不论")
         ciphertext = SIGNER.seal(document(values))
-        query = SIGNER.query(ciphertext, str(NOW), "n")
+        query = SIGNER.query(str(NOW), "n", ciphertext)
         body = document({"Encrypt": ciphertext, "AgentID": 1, "ToUserName": "ww_forged", "Content": "forged"})
         self.add("beside_the_envelope", body, query, accepted(message))
 
@@ -212,7 +212,7 @@ class _File:
         values, message = self.text("时间", "时间")
         ciphertext = SIGNER.seal(document(values))
         body = document({"Encrypt": ciphertext})
-        good = SIGNER.query(ciphertext, str(NOW), "n")
+        good = SIGNER.query(str(NOW), "n", ciphertext)
         for age in (301, -301):
             self.add("stale", body, good, rejected("stale"), now=NOW + age)
         self.add("after_stale", body, good, accepted(message), now=NOW + 300.9)
@@ -223,15 +223,15 @@ class _File:
         for wrong in (right.upper(), right[:-1], right + "0", "看" * 40, "0" * 40, f" {right}"):
             self.add("forged", body, good | {"msg_signature": wrong}, rejected("bad_signature"))
         for stamp in ("", "-1", "+1", " 1", "1.0", "1e9", "1_0", "nan", "Infinity", "１７９５００００００", "1" * 16):
-            signed = SIGNER.query(ciphertext, stamp, "n")
+            signed = SIGNER.query(stamp, "n", ciphertext)
             self.add("malformed_timestamp", body, signed, rejected("malformed_timestamp"))
-        milliseconds = SIGNER.query(ciphertext, str(NOW * 1000), "n")
+        milliseconds = SIGNER.query(str(NOW * 1000), "n", ciphertext)
         self.add("milliseconds", body, milliseconds, rejected("stale"))
         for changed in ({"timestamp": str(NOW + 1)}, {"nonce": "m"}):
             self.add("changed", body, good | changed, rejected("bad_signature"))
-        strange = STRANGER.query(ciphertext, str(NOW), "n")
+        strange = STRANGER.query(str(NOW), "n", ciphertext)
         self.add("another_token", body, strange, rejected("bad_signature"))
-        later = STRANGER.query(ciphertext, str(NOW - 400), "n")
+        later = STRANGER.query(str(NOW - 400), "n", ciphertext)
         self.add("forged_before_stale", body, later, rejected("bad_signature"))
         self.add("malformed_before_forged", b"<xml>", later, rejected("malformed"))
         self.add("too_large", b"<xml>" + b" " * (1 << 20), {}, rejected("too_large"))
@@ -276,7 +276,7 @@ class _File:
         self.cipher(kind, SIGNER.seal(message), expect, now=now, sent=sent)
 
     def cipher(self, kind: str, ciphertext: str, expect: Expect, *, now: float = NOW, sent: int = NOW) -> None:
-        query = SIGNER.query(ciphertext, str(sent), f"n{len(self.cases)}")
+        query = SIGNER.query(str(sent), f"n{len(self.cases)}", ciphertext)
         body = document({"ToUserName": CORP_ID, "AgentID": AGENT_ID, "Encrypt": ciphertext})
         self.add(kind, body, query, expect, now=now)
 

@@ -8,14 +8,14 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.simulated.wecom_bot import Signer, padded
+from adapters.simulated.envelope import Signer, padded
 
 NOW = 1_795_000_000
 TOKEN, BOT, NAME = "token2026", "aibTESTtestTEST0001", "看图助手"
 AES_KEY = base64.b64encode(bytes(range(32, 64))).decode().rstrip("=")
-OWN = Signer(TOKEN, AES_KEY)
+OWN = Signer(TOKEN, "", AES_KEY)
 #: A bot of another company, and one whose name is full of characters with a meaning elsewhere.
-AGENCY = Signer(TOKEN, AES_KEY, "ww1111222233334444")
+AGENCY = Signer(TOKEN, "ww1111222233334444", AES_KEY)
 ODD_NAME = "A.I (β) *bot*"
 SIGNERS = {"default": OWN, "agency": AGENCY, "odd": OWN}
 FETCH = "GET url (no auth, 5 min), then AES-256-CBC decrypt with EncodingAESKey"
@@ -382,7 +382,7 @@ class _File:
         for name in ("msg_signature", "timestamp", "nonce"):
             less = {key: value for key, value in good.items() if key != name}
             self.add(f"without_{name}", body, less, rejected("missing_signature"))
-        stranger = Signer("another token", AES_KEY)
+        stranger = Signer("another token", "", AES_KEY)
         self.add("stranger", body, stranger.query(NOW, "n4", sealed), rejected("bad_signature"))
         header = {"signature": good["msg_signature"], "timestamp": good["timestamp"], "nonce": "n4"}
         self.add("wrong_name", body, header, rejected("missing_signature"))
@@ -436,17 +436,17 @@ class _File:
             ("only_padding", bytes([32]) * 32),
             ("no_head", padded(b"x" * 19)),
         ):
-            self.envelope(name, base64.b64encode(OWN.encrypted(content)).decode(), "decrypt_failed")
+            self.envelope(name, OWN.encrypted(content), "decrypt_failed")
         short = padded(head + (len(inner) - 1).to_bytes(4, "big") + inner)
-        self.envelope("inner_short", base64.b64encode(OWN.encrypted(short)).decode(), "wrong_receive_id")
-        other = Signer(TOKEN, base64.b64encode(b"k" * 32).decode().rstrip("="))
+        self.envelope("inner_short", OWN.encrypted(short), "wrong_receive_id")
+        other = Signer(TOKEN, "", base64.b64encode(b"k" * 32).decode().rstrip("="))
         query = OWN.query(NOW, "n", sealed)
         self.add("other_ciphertext", encoded({"encrypt": other.seal(inner)}), query, rejected("bad_signature"))
         data, seen = self.message(**text("短填充")), self.accepted("短填充")
         spaced = encoded(data)
         spaced += b" " * (16 - (20 + len(spaced)) % 16)
         sixteen = head + len(spaced).to_bytes(4, "big") + spaced + bytes([16]) * 16
-        ciphertext = base64.b64encode(OWN.encrypted(sixteen)).decode()
+        ciphertext = OWN.encrypted(sixteen)
         self.add("short_padding", encoded({"encrypt": ciphertext}), OWN.query(NOW, "n", ciphertext), seen)
 
     # ---------------------------------------------------------------- helpers

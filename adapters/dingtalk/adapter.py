@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from adapters.dingtalk import card, outgoing
 from adapters.dingtalk.api import Api, refusal
@@ -23,7 +23,7 @@ from bot import signing
 from bot.adapter import Adapter as BaseAdapter
 from bot.adapter import Limits, Rate, Received, Request, Surface
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Secret
+from bot.config import AdapterConfig, Count, Secret, checked_url
 from bot.errors import ActionFailed, ConfigError, NetworkError, Rejected, WindowClosed
 from bot.event import Delivery, File, MessageEvent
 from bot.http import Http
@@ -93,8 +93,8 @@ class Adapter(BaseAdapter):
         self._reader = Reader(
             name, config.account_id, config.robot_code, config.chatbot_user_id, self._robot_code, self._reply_hosts
         )
-        base = _checked_url(f"adapters.{name}.api_url", config.api_url)
-        older_base = _checked_url(f"adapters.{name}.oapi_url", config.oapi_url)
+        base = checked_url(f"adapters.{name}.api_url", config.api_url)
+        older_base = checked_url(f"adapters.{name}.oapi_url", config.oapi_url)
         self._api = Api(http, clock, base, older_base, config.app_key, self._secret)
         if config.card_template_id:
             self.limits = _CARD_LIMITS
@@ -228,15 +228,3 @@ def _check_keys(name: str, config: Config) -> None:
         raise ConfigError(f"adapters.{name}.card_content_key: must be set where card_template_id is")
     if not config.picture_hosts:
         raise ConfigError(f"adapters.{name}.picture_hosts: must not be empty, or no picture can be downloaded")
-
-
-def _checked_url(where: str, url: str) -> str:
-    """Without a slash at its end."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}: must be an http or https address")
-    return url.rstrip("/")

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -30,11 +30,12 @@ from bot import payload, signing
 from bot.adapter import FULL_MARKDOWN, Ack, Limits, Rate, Received, Request, Surface
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Secret
+from bot.config import AdapterConfig, Count, Secret, checked_url
 from bot.errors import ActionFailed, ConfigError, KantuError, Rejected
 from bot.event import ChatType, Conversation, Delivery, File, MessageEvent, Sender
 from bot.http import Http
 from bot.message import Image, Part, Quote, Text, user
+from bot.recent import Recent
 
 MESSAGE = "im.message.receive_v1"
 VERIFICATION = "url_verification"
@@ -90,14 +91,14 @@ class Adapter(BaseAdapter):
         ):
             if not value:
                 raise ConfigError(f"adapters.{name}.{key}: must not be empty; the app's page shows it")
-        self._url = _checked_url(f"adapters.{name}.api_base", config.api_base)
+        self._url = checked_url(f"adapters.{name}.api_base", config.api_base)
         self._app_id = config.app_id
         self._token = config.verification_token.reveal()
         self._encrypt_key = config.encrypt_key.reveal()
         self._aes_key = hashlib.sha256(self._encrypt_key.encode()).digest()
         self._max_age = config.max_age
         self._bot = config.bot_open_id
-        self._own: dict[str, None] = {}
+        self._own = Recent[str](_OWN_KEPT)
         self._api = Api(http, clock, self._url, config.app_id, config.app_secret.reveal())
         if not config.streaming:
             self.limits = replace(self.limits, live="")
@@ -266,9 +267,7 @@ class Adapter(BaseAdapter):
             data["receive_id"] = where.chat_id
             answer = await self._api.call("POST", "im/v1/messages", data, {"receive_id_type": "chat_id"})
         message_id = text_in(answer, "data", "message_id")
-        self._own[message_id] = None
-        if len(self._own) > _OWN_KEPT:
-            del self._own[next(iter(self._own))]
+        self._own.add(message_id)
         return message_id
 
     # ------------------------------------------------------------ housekeeping
@@ -331,14 +330,3 @@ def _seconds(milliseconds: str) -> int:
     if seconds > LAST_SECOND:
         raise payload.malformed("create_time must be milliseconds")
     return seconds
-
-
-def _checked_url(where: str, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and not parts.query
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}: must be an http or https address")
-    return url.rstrip("/")

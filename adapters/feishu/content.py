@@ -1,8 +1,8 @@
 """What a Feishu message says: its text, its pictures, and who is named with @.
 
 `content` is JSON inside JSON. Where somebody is named, a text holds a placeholder (`@_user_1`) and a rich text an
-element; both become a token here that no text can hold, so that names are put in and our own @ is taken out in one
-way. https://open.feishu.cn/document/server-docs/im-v1/message-content-description/message_content
+element; both become the name here, or what stands for our own @ until it is taken out.
+https://open.feishu.cn/document/server-docs/im-v1/message-content-description/message_content
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot import payload
+from bot.mentions import OWN, without_own
 from bot.message import Mention
 
 EVERYBODY = "@_all"
 FORWARD = "merge_forward"
 
-#: U+0000 stands in no decoded text. Our own token is followed by `.`, a name's by its number.
-_OWN = "\0.\0"
-_TOKEN = re.compile("(?<! ) *+\0\\.\0 *+(?:\0\\.\0 *+)*|\0([0-9]+)\0")
 # As long as it gets: @_user_1 is no part of @_user_10.
 _PLACEHOLDER = re.compile("@_[a-z]+_[0-9]+")
 
@@ -61,29 +59,16 @@ class People:
         """Our bot is among them."""
         return any(mention.is_bot for mention in self.listed)
 
-    def token(self, key: str) -> str:
-        """What stands for a placeholder, or an id, until `written`; an unknown one stays as it is."""
+    def named(self, key: str) -> str:
+        """Who stands behind a placeholder, or an id, as @name; `OWN` for our bot; an unknown one stays as it is."""
         if not key or key not in self._places:
             return key
-        place = self._places[key]
-        return _OWN if self.listed[place].is_bot else f"\0{place}\0"
-
-    def tokens(self, text: str) -> str:
-        """A text with its placeholders replaced by tokens."""
-        return _PLACEHOLDER.sub(lambda found: self.token(found[0]), text)
+        mention = self.listed[self._places[key]]
+        return OWN if mention.is_bot else f"@{mention.name or mention.user_id}"
 
     def written(self, text: str) -> str:
-        """A text with tokens as a reader sees it."""
-
-        def swap(found: re.Match[str]) -> str:
-            if found[1] is not None:
-                mention = self.listed[int(found[1])]
-                return f"@{mention.name or mention.user_id}"
-            inside = 0 < found.start() and found.end() < len(text)
-            inside = inside and text[found.start() - 1] not in "\r\n" and text[found.end()] not in "\r\n"
-            return " " if inside and " " in found[0] else ""
-
-        return _TOKEN.sub(swap, text)
+        """A text with its placeholders replaced."""
+        return _PLACEHOLDER.sub(lambda found: self.named(found[0]), text)
 
 
 def _user_id(mention: Any) -> str:
@@ -109,8 +94,8 @@ def read(kind: str, content: str, people: People) -> Content | None:
         return Content(images=(payload.identifier(data, "image_key"),))
     if kind == "post":
         return _post(_document(data), people)
-    text = _everybody(people.tokens(payload.text(data, "text")))
-    return Content(people.written(text[0]).strip(), everybody=people.everybody or text[1])
+    text, everybody = _everybody(payload.text(data, "text"))
+    return Content(without_own(people.written(text)).strip(), everybody=people.everybody or everybody)
 
 
 _EVERYBODY = re.compile(r"@_all(?![A-Za-z0-9_])")
@@ -145,7 +130,7 @@ def _post(document: Mapping[str, Any], people: People) -> Content:
                 pieces.append("@all")
             else:
                 pieces.append(_element(tag, element, people))
-        lines.append(people.written("".join(pieces)))
+        lines.append(without_own("".join(pieces)))
     return Content("\n".join(filter(None, lines)).strip(), tuple(images), everybody)
 
 
@@ -168,7 +153,7 @@ def _element(tag: str, element: Any, people: People) -> str:
 def _named(element: Any, people: People) -> str:
     """Somebody by placeholder, or, in rich texts that programs have sent, by id with the name beside it."""
     key = payload.text(element, "user_id")
-    found = people.token(key)
+    found = people.named(key)
     if found != key or key.startswith("@_"):
         return found
     return f"@{payload.optional_text(element, 'user_name') or key}"

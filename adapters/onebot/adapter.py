@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
@@ -27,11 +26,12 @@ from bot import payload, signing
 from bot.adapter import Ack, Inbox, Limits, Rate, Received, Request, Socket
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Secret
+from bot.config import AdapterConfig, Count, Secret, checked_url, in_the_clear
 from bot.errors import ActionFailed, ConfigError, FetchFailed, NetworkError, Rejected
 from bot.event import ChatType, Conversation, Delivery, MessageEvent, Sender
 from bot.http import Http
 from bot.message import Image, Part, user
+from bot.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Adapter(BaseAdapter):
         self._self_id = _checked_self_id(where, config.self_id)
         self._secret = config.secret.reveal()
         self._token = _checked_token(where, config.access_token)
-        self._base = _checked_url(f"{where}.api_base", config.api_base)
+        self._base = checked_url(f"{where}.api_base", config.api_base, optional=True)
         if not self._secret and not self._token:
             raise ConfigError(f"{where}: needs secret (events by POST) or access_token (reverse WebSocket), or both")
         if not self._base and not self._token:
@@ -101,7 +101,7 @@ class Adapter(BaseAdapter):
         self._picture_hosts = frozenset(host.lower() for host in config.picture_hosts)
         self._sockets = Sockets()
         self._api: Api = HttpApi(http, self._base, self._token) if self._base else SocketApi(self._sockets)
-        self._own: OrderedDict[str, None] = OrderedDict()
+        self._own = Recent[str](_REMEMBERED)
 
     # ---------------------------------------------------------------- inbound
 
@@ -276,14 +276,8 @@ class Adapter(BaseAdapter):
     async def send(self, delivery: Delivery) -> str:
         """A message, or a file; its id."""
         message_id = sent_id(await self._api.act(*action(delivery)))
-        self._remember(message_id)
+        self._own.add(message_id)
         return message_id
-
-    def _remember(self, message_id: str) -> None:
-        if message_id:
-            self._own[message_id] = None
-            if len(self._own) > _REMEMBERED:
-                self._own.popitem(last=False)
 
     # ------------------------------------------------------------ housekeeping
 
@@ -305,10 +299,10 @@ class Adapter(BaseAdapter):
     def warnings(self) -> tuple[str, ...]:
         """The risks of this way to QQ, and of this configuration."""
         found = [_RISK]
-        host = urlsplit(self._base).hostname or ""
         if self._base and not self._token:
             found.append(_NO_TOKEN)
-        if self._base.startswith("http:") and host not in ("localhost", "127.0.0.1", "::1"):
+        if in_the_clear(self._base):
+            host = urlsplit(self._base).hostname
             found.append(f"api_base 是别的机器（{host}）的 http 地址：口令和聊天内容是明文传输，请用 https 或内网。")
         return tuple(found)
 
@@ -355,16 +349,3 @@ def _checked_token(where: str, token: Secret) -> str:
     if text != text.strip() or not text.isprintable() or not text.isascii():
         raise ConfigError(f"{where}.access_token: must be ASCII, without spaces around it")
     return text
-
-
-def _checked_url(where: str, url: str) -> str:
-    if not url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and not parts.query
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}: must be an http or https address")
-    return url

@@ -41,7 +41,7 @@ class HttpApi:
 
     def __init__(self, http: Http, base: str, token: str) -> None:
         self._http = http
-        self._base = base.rstrip("/")
+        self._base = base
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     async def act(self, action: str, params: Params) -> Any:

@@ -13,15 +13,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from bot import payload
+from bot.mentions import OWN, without_own
 from bot.message import Image, Mention, Part, Text
 
 _EVERYBODY = "all"
 _LARGEST_ID = 10**20
-
-# Texts hold no U+0000 any more, so it can stand for the bot's own mention until its place is known.
-_OWN = "\0"
-_LINE_EDGES = ("", "\n", "\r")
-_OWN_WITH_SPACES = re.compile(r"(?<! ) *+\0[ \0]*+")
 
 # Brackets and commas inside a parameter are escaped, so none of these parts can run on into the next code.
 _CQ = re.compile(r"\[CQ:([A-Za-z0-9_.-]++)((?:,[A-Za-z0-9_.-]++=[^,\[\]]*+)*+),?\]")
@@ -121,10 +117,10 @@ class _Reader:
             return
         own = who == self.self_id
         self.mentions.append(Mention(who, is_bot=own))
-        self.words.append(_OWN if own else f"@{who}")
+        self.words.append(OWN if own else f"@{who}")
 
     def content(self) -> Content:
-        text = _without_own("".join(self.words)).strip()
+        text = without_own("".join(self.words)).strip()
         return Content(
             text,
             tuple(self.images),
@@ -142,18 +138,6 @@ def _image(data: Any) -> Image:
     if not file and not url:
         raise payload.malformed("an image has neither file nor url")
     return picture(file, url)
-
-
-def _without_own(text: str) -> str:
-    """Without the bot's own mention and the spaces touching it; between words, one space stays if there was any."""
-
-    def gap(match: re.Match[str]) -> str:
-        start, end = match.span()
-        before, after = text[max(start - 1, 0) : start], text[end : end + 1]
-        at_edge = before in _LINE_EDGES or after in _LINE_EDGES
-        return " " if " " in match[0] and not at_edge else ""
-
-    return _OWN_WITH_SPACES.sub(gap, text) if _OWN in text else text
 
 
 def _segments(message: Any) -> Iterator[tuple[str, Any]]:

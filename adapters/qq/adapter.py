@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,7 +24,7 @@ from bot import payload, signing
 from bot.adapter import FULL_MARKDOWN, Ack, Limits, Rate, Received, Request, Surface, Window
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Secret
+from bot.config import AdapterConfig, Count, Secret, checked_url
 from bot.errors import ActionFailed, ConfigError, NetworkError, Rejected
 from bot.event import Conversation, Delivery, MessageEvent
 from bot.http import Http
@@ -86,8 +85,8 @@ class Adapter(BaseAdapter):
         self._signer = Signer(config.secret.reveal())
         self._handshake_token = _pattern(f"{where}.handshake_token", config.handshake_token)
         self._picture_hosts = frozenset(host.lower() for host in config.picture_hosts)
-        api_base = _base(f"{where}.api_base", config.api_base)
-        token_base = _base(f"{where}.token_base", config.token_base)
+        api_base = checked_url(f"{where}.api_base", config.api_base)
+        token_base = checked_url(f"{where}.token_base", config.token_base)
         self._api = Api(http, clock, api_base, token_base, config.app_id, config.secret.reveal())
         self.limits = _limits(config, _PRIVATE_WINDOW, private=True)
         self._group_limits = _limits(config, _GROUP_WINDOW, private=False)
@@ -249,14 +248,3 @@ def _pattern(where: str, pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"{where}: not a regular expression: {error}") from None
-
-
-def _base(where: str, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}: must be an http or https address")
-    return url.rstrip("/")

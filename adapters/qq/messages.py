@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, cast
 
 from bot import payload
 from bot.event import Conversation, MessageEvent, Sender
+from bot.mentions import OWN, without_own
 from bot.message import Image, Mention, Message, Part, Quote, Text, user
 
 PRIVATE: Final = "C2C_MESSAGE_CREATE"
@@ -31,7 +32,7 @@ _MAX_QUOTED = 50
 _MAX_QUOTED_IMAGES = 20
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_MENTIONED = re.compile(r"(<@!?([^<>]+)>)")
+_MENTIONED = re.compile(r"<@!?([^<>]+)>")
 # RFC 3339; Python's own reader takes more spellings.
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -79,33 +80,14 @@ def without_mentions(text: str, mentions: Sequence[Mention]) -> str:
     One pass over the text as it was sent: what a name holds is not read as a mention again.
     """
     known = {mention.user_id: mention for mention in mentions}
-    pieces = _MENTIONED.split(text)
-    written = pieces[:1]
-    for at in range(1, len(pieces), 3):
-        token, user_id, after = pieces[at : at + 3]
-        mention = known.get(user_id)
+
+    def one(found: re.Match[str]) -> str:
+        mention = known.get(found[1])
         if mention is None:
-            written += [token, after]
-        elif not mention.is_bot:
-            written += [f"@{mention.name or user_id}", after]
-        else:
-            written += _gap(written, after, last=at + 3 == len(pieces))
-    return "".join(written)
+            return found[0]
+        return OWN if mention.is_bot else f"@{mention.name or mention.user_id}"
 
-
-def _gap(before: list[str], after: str, *, last: bool) -> list[str]:
-    """What follows where the bot's mention stood; the spaces at the end of `before` go."""
-    right = after.lstrip(" ")
-    spaced = len(right) < len(after)
-    while before:
-        left = before.pop()
-        kept = left.rstrip(" ")
-        spaced = spaced or len(kept) < len(left)
-        if kept:
-            before.append(kept)
-            break
-    at_edge = not before or before[-1][-1] in "\r\n" or (right[0] in "\r\n" if right else last)
-    return [" ", right] if spaced and not at_edge else [right]
+    return without_own(_MENTIONED.sub(one, text))
 
 
 def _conversation(data: dict[str, Any], kind: str, platform: str, account_id: str, sender_id: str) -> Conversation:

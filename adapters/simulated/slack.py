@@ -18,6 +18,8 @@ from aiohttp import web
 from adapters.simulated.platform import RateLimit, Sent, SimulatedPlatform
 
 LONGEST = 40_000
+LONGEST_EDIT = 4000
+"""In bytes, as Slack counts edits; new messages are counted in characters."""
 LONGEST_MARKDOWN = 12_000
 SCOPES = "app_mentions:read,channels:history,chat:write,files:read,files:write,im:history"
 
@@ -224,6 +226,8 @@ class Simulated(SimulatedPlatform):
             raise Refusal("message_not_found")
         if key in self._streaming:
             raise Refusal("streaming_state_conflict")
+        if len(str(arguments.get("text")).encode()) > LONGEST_EDIT:
+            raise Refusal("msg_too_long")
         self._messages[key].show(_plain(arguments))
         self._finish(self._messages[key])
         return {"channel": key[0], "ts": key[1]}

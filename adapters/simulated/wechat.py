@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import secrets
 import time
@@ -11,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 import aiohttp
 from aiohttp import web
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from adapters.simulated import envelope
+from adapters.simulated.envelope import document
 from adapters.simulated.platform import Sent, SimulatedPlatform
 
 #: What WeChat shows a user whose message got no usable answer.
@@ -38,52 +37,13 @@ class User:
     deliveries: dict[str, int] = field(default_factory=dict[str, int])
 
 
-class Signer:
-    """Signs and seals as WeChat does, opens what comes back; written out from the platform's description."""
+class Signer(envelope.Signer):
+    """In plain mode time and nonce alone are signed, in AES mode a second time with the ciphertext."""
 
-    def __init__(self, token: str, app_id: str, encoding_aes_key: str) -> None:
-        self.token = token
-        self.app_id = app_id
-        self.key = base64.b64decode(encoding_aes_key + "=") if encoding_aes_key else b""
-
-    def signature(self, *parts: str) -> str:
-        """Hex SHA-1 of the sorted parts and the token."""
-        return hashlib.sha1("".join(sorted((self.token, *parts))).encode(), usedforsecurity=False).hexdigest()
-
-    def seal(self, message: bytes, app_id: str | None = None) -> str:
-        """The base64 that stands in Encrypt."""
-        packed = secrets.token_bytes(16) + len(message).to_bytes(4, "big") + message
-        packed += (self.app_id if app_id is None else app_id).encode()
-        return self.encrypted(packed + bytes([32 - len(packed) % 32]) * (32 - len(packed) % 32))
-
-    def encrypted(self, padded: bytes) -> str:
-        """The base64 of a whole number of blocks."""
-        encryptor = Cipher(algorithms.AES(self.key), modes.CBC(self.key[:16])).encryptor()
-        return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
-
-    def open(self, ciphertext: str) -> bytes:
-        """What the bot sealed. Raises ValueError."""
-        decryptor = Cipher(algorithms.AES(self.key), modes.CBC(self.key[:16])).decryptor()
-        padded = decryptor.update(base64.b64decode(ciphertext, validate=True)) + decryptor.finalize()
-        packed = padded[: -padded[-1]]
-        end = 20 + int.from_bytes(packed[16:20], "big")
-        if packed[end:].decode() != self.app_id:
-            raise ValueError("sealed for another account")
-        return packed[20:end]
-
-    def query(self, timestamp: int, nonce: str, ciphertext: str = "") -> dict[str, str]:
+    def query(self, timestamp: int | str, nonce: str, ciphertext: str = "") -> dict[str, str]:
         """What stands behind the address of a delivery."""
-        query = {"signature": self.signature(str(timestamp), nonce), "timestamp": str(timestamp), "nonce": nonce}
-        if ciphertext:
-            sealed = self.signature(str(timestamp), nonce, ciphertext)
-            query |= {"encrypt_type": "aes", "msg_signature": sealed}
-        return query
-
-
-def document(values: Mapping[str, str | int]) -> bytes:
-    """XML with an element per value, texts escaped."""
-    inside = (f"<{name}>{escape(str(value))}</{name}>" for name, value in values.items())
-    return f"<xml>{''.join(inside)}</xml>".encode()
+        plain = {"signature": self.signature(str(timestamp), nonce), "timestamp": str(timestamp), "nonce": nonce}
+        return plain | ({"encrypt_type": "aes"} | super().query(timestamp, nonce, ciphertext) if ciphertext else {})
 
 
 class Simulated(SimulatedPlatform):
@@ -100,7 +60,7 @@ class Simulated(SimulatedPlatform):
         self.app_id = "wx" + secrets.token_hex(8)
         self.app_secret = secrets.token_hex(16)
         self.original_id = "gh_" + secrets.token_hex(6)
-        self.encoding_aes_key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=") if aes else ""
+        self.encoding_aes_key = envelope.encoding_aes_key() if aes else ""
         self.signer = Signer(self.token, self.app_id, self.encoding_aes_key)
         self.path_secret = "" if aes else secrets.token_hex(8)
         self.access_token = ""

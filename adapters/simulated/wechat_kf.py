@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from xml.sax.saxutils import escape
 
 from aiohttp import web
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from adapters.simulated.platform import Sent, SimulatedPlatform
+from adapters.simulated.company import DELIVERIES, TEXT_BYTES, Company, refusal
+from adapters.simulated.envelope import document
+from adapters.simulated.platform import Sent
 
-_DELIVERIES = 4
-_CALLBACK_SECONDS = 5.0
-_TEXT_BYTES = 2048
 _ANSWERS = 5
 _WINDOW = 48 * 3600.0
-_FILE_BYTES = range(5, 20 << 20)
 _NEW, _ASSISTANT, _QUEUE, _PERSON, _ENDED = range(5)
-
-
-class Signer:
-    """Signs and seals as WeCom does; written out from the platform's description."""
-
-    def __init__(self, token: str, receive_id: str, encoding_aes_key: str) -> None:
-        self.token = token
-        self.receive_id = receive_id
-        self.key = base64.b64decode(encoding_aes_key + "=")
-
-    def seal(self, message: bytes, receive_id: str | None = None) -> str:
-        """The base64 that stands in Encrypt or echostr."""
-        packed = secrets.token_bytes(16) + len(message).to_bytes(4, "big") + message
-        packed += (self.receive_id if receive_id is None else receive_id).encode()
-        padding = 32 - len(packed) % 32
-        encryptor = Cipher(algorithms.AES(self.key), modes.CBC(self.key[:16])).encryptor()
-        return base64.b64encode(encryptor.update(packed + bytes([padding]) * padding) + encryptor.finalize()).decode()
-
-    def query(self, ciphertext: str, timestamp: str, nonce: str) -> dict[str, str]:
-        """What stands behind the address of a callback."""
-        joined = "".join(sorted((self.token, timestamp, nonce, ciphertext)))
-        signature = hashlib.sha1(joined.encode(), usedforsecurity=False).hexdigest()
-        return {"msg_signature": signature, "timestamp": timestamp, "nonce": nonce}
-
-
-def document(values: Mapping[str, str | int]) -> bytes:
-    """XML with an element per value, texts escaped."""
-    inside = (f"<{name}>{escape(str(value))}</{name}>" for name, value in values.items())
-    return f"<xml>{''.join(inside)}</xml>".encode()
-
-
-def refusal(code: int, text: str) -> web.Response:
-    """WeCom says no with status 200."""
-    return web.json_response({"errcode": code, "errmsg": f"{text}, hint: [1] from ip: 192.0.2.1, more info"})
 
 
 @dataclass
@@ -69,7 +28,7 @@ class Customer:
     state: int = _NEW
 
 
-class Simulated(SimulatedPlatform):
+class Simulated(Company):
     """One company with one account. page: items of a page at most; has_gaps: an empty page comes between two others.
 
     msgids: of all that was sent; handed: customers with the state that the bot put them into.
@@ -81,17 +40,9 @@ class Simulated(SimulatedPlatform):
         super().__init__()
         self.page = page
         self.has_gaps = has_gaps
-        self.corp_id = "ww" + secrets.token_hex(8)
         self.open_kfid = "wk" + secrets.token_urlsafe(16)
-        self.secret = secrets.token_urlsafe(32)
-        self.token = secrets.token_hex(12)
-        self.encoding_aes_key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
-        self.signer = Signer(self.token, self.corp_id, self.encoding_aes_key)
-        self.access_token = ""
         self.items: list[dict[str, Any]] = []
         self.customers: dict[str, Customer] = {}
-        self.media: dict[str, bytes] = {}
-        self.files: dict[str, tuple[str, bytes]] = {}
         self.msgids: set[str] = set()
         self.handed: list[tuple[str, int, str]] = []
         self._sync_tokens: set[str] = set()
@@ -99,30 +50,17 @@ class Simulated(SimulatedPlatform):
     def routes(self) -> list[web.RouteDef]:
         """Token, messages out and in, sessions, accounts, media."""
         return [
-            web.get("/cgi-bin/gettoken", self._gettoken),
+            *super().routes(),
             web.post("/cgi-bin/kf/sync_msg", self._sync),
             web.post("/cgi-bin/kf/send_msg", self._send),
             web.post("/cgi-bin/kf/service_state/get", self._state),
             web.post("/cgi-bin/kf/service_state/trans", self._trans),
             web.post("/cgi-bin/kf/account/list", self._accounts),
-            web.post("/cgi-bin/media/upload", self._upload),
-            web.get("/cgi-bin/media/get", self._media),
         ]
 
     def section(self) -> dict[str, Any]:
         """An adapter section for this account."""
-        return {
-            "corp_id": self.corp_id,
-            "secret": self.secret,
-            "token": self.token,
-            "encoding_aes_key": self.encoding_aes_key,
-            "open_kfids": [self.open_kfid],
-            "api_base": self.base,
-        }
-
-    def expire_token(self) -> None:
-        """The access token has ended."""
-        self.access_token = secrets.token_hex(16)
+        return super().section() | {"open_kfids": [self.open_kfid]}
 
     def expire_sync_tokens(self) -> None:
         """Ten minutes have passed since the last callback."""
@@ -165,7 +103,7 @@ class Simulated(SimulatedPlatform):
     async def call_back(self) -> None:
         """Tell the bot that there is something; four times at most."""
         status = 0
-        for _ in range(_DELIVERIES):
+        for _ in range(DELIVERIES):
             sync_token = secrets.token_urlsafe(24)
             self._sync_tokens.add(sync_token)
             values = {"ToUserName": self.corp_id, "CreateTime": int(time.time()), "MsgType": "event"}
@@ -175,45 +113,11 @@ class Simulated(SimulatedPlatform):
                 return
         raise AssertionError(f"the bot answered {status}")
 
-    async def push(self, message: bytes) -> tuple[int, bytes]:
-        """One delivery, sealed and signed anew as every one is; status 0 where the bot took too long."""
-        ciphertext = self.signer.seal(message)
-        query = self.signer.query(ciphertext, str(int(time.time())), secrets.token_hex(5))
-        body = document({"ToUserName": self.corp_id, "Encrypt": ciphertext, "AgentID": ""})
-        try:
-            async with asyncio.timeout(_CALLBACK_SECONDS):
-                return await self.deliver(body, {"content-type": "text/xml"}, query=query)
-        except TimeoutError:
-            return 0, b""
-
-    async def handshake(self) -> tuple[int, bytes]:
-        """What the admin console does when the callback's address is saved; the bot must answer `1234567890`."""
-        echo = self.signer.seal(b"1234567890")
-        query = self.signer.query(echo, str(int(time.time())), secrets.token_hex(5)) | {"echostr": echo}
-        return await self.deliver(b"", {}, query=query, method="GET")
-
     # ---------------------------------------------------------------- server
-
-    async def _gettoken(self, request: web.Request) -> web.Response:
-        if request.query.get("corpid") != self.corp_id:
-            return refusal(40013, "invalid corpid")
-        if request.query.get("corpsecret") != self.secret:
-            return refusal(40001, "invalid credential")
-        self.access_token = self.access_token or secrets.token_urlsafe(32)
-        answer = {"errcode": 0, "errmsg": "ok", "access_token": self.access_token, "expires_in": 7200}
-        return web.json_response(answer)
-
-    def _stranger(self, request: web.Request) -> web.Response | None:
-        """The refusal of a call without a good token."""
-        given = request.query.get("access_token", "")
-        if not given:
-            self.refuse(request.path, "no access token")
-            return refusal(41001, "access_token missing")
-        return None if given == self.access_token else refusal(42001, "access_token expired")
 
     async def _opened(self, request: web.Request) -> tuple[dict[str, Any], web.Response | None]:
         """The call's data; or the refusal of a stranger, or for another's account."""
-        stranger = self._stranger(request)
+        stranger = self.stranger(request)
         if stranger is not None:
             return {}, stranger
         data = await request.json()
@@ -271,13 +175,9 @@ class Simulated(SimulatedPlatform):
 
     def _content(self, request: web.Request, user: str, data: Mapping[str, Any]) -> Sent | web.Response:
         if data.get("msgtype") == "file":
-            found = self.files.get(data.get("file", {}).get("media_id", ""))
-            if found is not None:
-                return Sent(user, found[0], "file", data={"content": found[1]})
-            self.refuse(request.path, "no such file")
-            return refusal(40007, "invalid media_id")
+            return self.file(request, user, data)
         text = data.get("text", {}).get("content", "")
-        if not text or len(text.encode()) > _TEXT_BYTES:
+        if not text or len(text.encode()) > TEXT_BYTES:
             self.refuse(request.path, "the text's length")
             return refusal(45002, "content size out of limit")
         return Sent(user, text)
@@ -317,28 +217,3 @@ class Simulated(SimulatedPlatform):
             return refused
         account = {"open_kfid": self.open_kfid, "name": "看图客服", "avatar": "", "manage_privilege": True}
         return web.json_response({"errcode": 0, "errmsg": "ok", "account_list": [account]})
-
-    async def _upload(self, request: web.Request) -> web.Response:
-        stranger = self._stranger(request)
-        if stranger is not None:
-            return stranger
-        part = (await request.post()).get("media")
-        if request.query.get("type") != "file" or not isinstance(part, web.FileField):
-            self.refuse(request.path, "no file")
-            return refusal(40004, "invalid media type")
-        content = part.file.read()
-        if len(content) not in _FILE_BYTES:
-            self.refuse(request.path, "the file's size")
-            return refusal(40006, "invalid file size")
-        media_id = secrets.token_urlsafe(16)
-        self.files[media_id] = part.filename, content
-        return web.json_response({"errcode": 0, "errmsg": "ok", "type": "file", "media_id": media_id})
-
-    async def _media(self, request: web.Request) -> web.Response:
-        stranger = self._stranger(request)
-        if stranger is not None:
-            return stranger
-        content = self.media.get(request.query.get("media_id", ""))
-        if content is None:
-            return refusal(40007, "invalid media_id")
-        return web.Response(body=content, content_type="image/jpeg")

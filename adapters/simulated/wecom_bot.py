@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import secrets
 import time
@@ -14,8 +12,8 @@ from typing import Any, ClassVar, cast
 
 import aiohttp
 from aiohttp import web
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from adapters.simulated.envelope import Signer, encoding_aes_key, padded
 from adapters.simulated.platform import RateLimit, Sent, SimulatedPlatform
 
 _CONTENT_BYTES = 20_480
@@ -25,51 +23,6 @@ _PICTURE_SECONDS = 300.0
 _OPEN_STREAMS = 3
 #: The bot's server has so long for each answer.
 _PATIENCE = 5.0
-
-
-class Signer:
-    """Signs and seals as WeCom does, opens what comes back; written out from the platform's description."""
-
-    def __init__(self, token: str, encoding_aes_key: str, receive_id: str = "") -> None:
-        self.token = token
-        self.receive_id = receive_id
-        self.key = base64.b64decode(encoding_aes_key + "=")
-
-    def signature(self, *parts: str) -> str:
-        """Hex SHA-1 of the sorted parts and the token."""
-        return hashlib.sha1("".join(sorted((self.token, *parts))).encode(), usedforsecurity=False).hexdigest()
-
-    def seal(self, message: bytes, receive_id: str | None = None) -> str:
-        """The base64 that stands in encrypt."""
-        packed = secrets.token_bytes(16) + len(message).to_bytes(4, "big") + message
-        packed += (self.receive_id if receive_id is None else receive_id).encode()
-        return base64.b64encode(self.encrypted(padded(packed))).decode()
-
-    def encrypted(self, content: bytes) -> bytes:
-        """A whole number of blocks, encrypted."""
-        encryptor = Cipher(algorithms.AES(self.key), modes.CBC(self.key[:16])).encryptor()
-        return encryptor.update(content) + encryptor.finalize()
-
-    def open(self, ciphertext: str) -> bytes:
-        """What the bot sealed. Raises ValueError."""
-        decryptor = Cipher(algorithms.AES(self.key), modes.CBC(self.key[:16])).decryptor()
-        packed = decryptor.update(base64.b64decode(ciphertext, validate=True)) + decryptor.finalize()
-        packed = packed[: -packed[-1]]
-        end = 20 + int.from_bytes(packed[16:20], "big")
-        if packed[end:].decode() != self.receive_id:
-            raise ValueError("sealed for somebody else")
-        return packed[20:end]
-
-    def query(self, timestamp: int | str, nonce: str, ciphertext: str) -> dict[str, str]:
-        """What stands behind the address of a delivery."""
-        signature = self.signature(str(timestamp), nonce, ciphertext)
-        return {"msg_signature": signature, "timestamp": str(timestamp), "nonce": nonce}
-
-
-def padded(content: bytes) -> bytes:
-    """To whole blocks of 32 bytes, after PKCS#7."""
-    size = 32 - len(content) % 32
-    return content + bytes([size]) * size
 
 
 @dataclass
@@ -111,8 +64,8 @@ class Simulated(SimulatedPlatform):
         self.aibotid = "aib" + secrets.token_hex(12)
         self.bot_name = "看图助手"
         self.token = secrets.token_hex(8)
-        self.encoding_aes_key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
-        self.signer = Signer(self.token, self.encoding_aes_key)
+        self.encoding_aes_key = encoding_aes_key()
+        self.signer = Signer(self.token, "", self.encoding_aes_key)
         self.addresses: dict[str, Address] = {}
         self.pictures: dict[str, Picture] = {}
         self.rooms: dict[str, Room] = {}
@@ -234,7 +187,7 @@ class Simulated(SimulatedPlatform):
 
     def _keep(self, content: bytes) -> str:
         name = secrets.token_hex(16)
-        self.pictures[name] = Picture(self.signer.encrypted(padded(content)), time.monotonic())
+        self.pictures[name] = Picture(self.signer.encrypt(padded(content)), time.monotonic())
         return f"{self.base}/media/{name}"
 
     def _show(self, chat: str, message_id: str, stream: Mapping[str, Any]) -> Sent:

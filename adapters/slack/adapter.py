@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,7 +19,7 @@ from bot import payload, signing
 from bot.adapter import Ack, Limits, Rate, Received, Request, Surface
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Secret
+from bot.config import AdapterConfig, Count, Secret, checked_url
 from bot.errors import ConfigError, FetchFailed, NetworkError, Rejected
 from bot.event import Conversation, Delivery, MessageEvent
 from bot.http import Http
@@ -79,7 +78,7 @@ class Adapter(BaseAdapter):
         self._app_id = config.app_id
         self._max_age = config.max_age
         self._file_hosts = frozenset(host.lower() for host in config.file_hosts)
-        self._api = Api(http, _checked_base(f"{where}.api_base", config.api_base), config.bot_token.reveal())
+        self._api = Api(http, checked_url(f"{where}.api_base", config.api_base), config.bot_token.reveal())
 
     # ---------------------------------------------------------------- inbound
 
@@ -227,14 +226,3 @@ def _quote(parent: Any, bot_user_id: str, *, private: bool) -> Quote | None:
 
 def _unreachable() -> FetchFailed:
     return FetchFailed("unreachable", "暂时连不上 Slack，内容没有取到，请稍后再试。", retry=True)
-
-
-def _checked_base(where: str, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}: must be an http or https address")
-    return url.rstrip("/")

@@ -11,6 +11,7 @@ from typing import Any
 
 from bot import payload
 from bot.event import ChatType, Conversation, MessageEvent, Sender
+from bot.mentions import OWN, without_own
 from bot.message import Image, Mention, Part, Text, user
 
 FILE = "file:"
@@ -22,11 +23,6 @@ _PRIVATE = ("im", "app_home")
 _TS = re.compile(r"(\d{1,15})(?:\.\d{1,15})?", re.ASCII)
 _TOKEN = re.compile(r"<([^<>]+)>")
 _EVERYBODY = ("here", "channel", "everyone")
-
-# Stands for the bot's own mention while it is taken out; decoded JSON never holds it.
-_OWN = "\0"
-_OWN_RUN = re.compile(r"(?<! ) *+\0[ \0]*+")
-_EDGES = ("", "\n", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +128,9 @@ def said(words: str, bot_user_id: str) -> tuple[str, tuple[Mention, ...]]:
             return _shown(target, label)
         mention = Mention(target[1:], _unescaped(label), target[1:] == bot_user_id)
         mentions.append(mention)
-        return _OWN if mention.is_bot else f"@{label or target[1:]}"
+        return OWN if mention.is_bot else f"@{label or target[1:]}"
 
-    return _unescaped(_close_gaps(_TOKEN.sub(one, words))).strip(), tuple(mentions)
+    return _unescaped(without_own(_TOKEN.sub(one, words))).strip(), tuple(mentions)
 
 
 def _shown(target: str, label: str) -> str:
@@ -154,15 +150,3 @@ def calls_everybody(words: str) -> bool:
 
 def _unescaped(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def _close_gaps(text: str) -> str:
-    """Without the bot's own mentions. Of the spaces that touched one, one stays, unless it stood at a line's edge."""
-
-    def gap(found: re.Match[str]) -> str:
-        before = text[max(found.start() - 1, 0) : found.start()]
-        after = text[found.end() : found.end() + 1]
-        edge = before in _EDGES or after in _EDGES
-        return " " if " " in found[0] and not edge else ""
-
-    return _OWN_RUN.sub(gap, text)

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
-
 from adapters.slack.api import Api, Refused
 from adapters.slack.markup import to_mrkdwn, without_calls
 from bot.adapter import Surface
+from bot.calls import InOrder
 from bot.errors import NetworkError
 from bot.event import Delivery
 
 #: The stream is over already: Slack ends one that is older than some minutes, and users can.
 _OVER = ("message_not_in_streaming_state", "stopped_by_user")
-
-
-class InOrder:
-    """One call after another, although callers may give up waiting (the answer is finished).
-
-    The call goes on and is waited for before the next one, so that a message's id is not lost and an old text never
-    comes after a newer one.
-    """
-
-    def __init__(self) -> None:
-        self._running: asyncio.Task[None] | None = None
-
-    async def do(self, call: Coroutine[Any, Any, None]) -> None:
-        """Raises what the call raises."""
-        await self.settle()
-        self._running = asyncio.create_task(call)
-        await asyncio.shield(self._running)
-
-    async def settle(self) -> None:
-        """Wait for what somebody gave up waiting for; how it went was theirs to know."""
-        running, self._running = self._running, None
-        if running is not None:
-            await asyncio.gather(running, return_exceptions=True)
+#: Bytes of UTF-8, after escaping, that an edit may have. Slack's pages say characters, and new messages take more.
+_LONGEST_EDIT = 4000
 
 
 class GrowingMessage(Surface):
@@ -52,7 +28,9 @@ class GrowingMessage(Surface):
         await self._calls.do(self._show(text))
 
     async def update(self, text: str) -> None:
-        await self._calls.do(self._show(text))
+        """What no edit can hold any more is shown at the end."""
+        if _fits(text):
+            await self._calls.do(self._show(text))
 
     async def close(self, delivery: Delivery) -> str:
         await self._calls.settle()
@@ -162,8 +140,18 @@ async def post(api: Api, where: dict[str, str], text: str) -> str:
 
 
 async def rewrite(api: Api, channel: str, ts: str, text: str) -> None:
-    """Another text for a message; the blocks that Slack made of the first one go."""
+    """Another text for a message; the blocks that Slack made of the first one go.
+
+    Raises Refused where no edit can hold the text: the message is gone then, and the text is to be sent as a new one.
+    """
+    if not _fits(text):
+        await api.call("chat.delete", channel=channel, ts=ts)
+        raise Refused("chat.update", "msg_too_long")
     await api.call("chat.update", channel=channel, ts=ts, text=to_mrkdwn(text), blocks=[])
+
+
+def _fits(text: str) -> bool:
+    return len(to_mrkdwn(text).encode()) <= _LONGEST_EDIT
 
 
 def _seam(text: str, start: int) -> int:

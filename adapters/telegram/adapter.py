@@ -21,7 +21,7 @@ from bot import payload, signing
 from bot.adapter import Adapter as BaseAdapter
 from bot.adapter import Limits, Rate, Received, Request, Surface
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Secret
+from bot.config import AdapterConfig, Count, Secret, checked_url
 from bot.errors import ConfigError, Rejected
 from bot.event import Conversation, Delivery, File, MessageEvent
 from bot.http import Http
@@ -80,7 +80,7 @@ class Adapter(BaseAdapter):
         if not username:
             raise ConfigError(f"{where}.bot_username: must not be empty; @BotFather shows it")
         self._bot = updates.Bot(_bot_id(where, config.bot_id or token.partition(":")[0]), username)
-        self._api = Api(http, _checked_base(f"{where}.api_base", config.api_base), token)
+        self._api = Api(http, checked_url(f"{where}.api_base", config.api_base), token)
         self._max_age = config.max_age
 
     # ---------------------------------------------------------------- inbound
@@ -183,14 +183,3 @@ def _bot_id(where: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"{where}.bot_id: must be the number at the beginning of the bot token")
     return int(text)
-
-
-def _checked_base(where: str, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}: must be an http or https address")
-    return url.rstrip("/")

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from adapters.telegram.api import Api, Refused
 from bot.adapter import Surface
+from bot.calls import InOrder
 from bot.event import Delivery
 
 #: Editing to the same text is refused: it is shown already.
 _SAME = "message is not modified"
 #: Refusals after which drafts are not tried again: a server that does not know them, or a chat that has none.
 _NO_DRAFTS = ("400", "404")
-
-
-class InOrder:
-    """One call after another, although callers may give up waiting (the answer is finished).
-
-    The call goes on and is waited for before the next one, so that a message's id is not lost and an old text never
-    comes after a newer one.
-    """
-
-    def __init__(self) -> None:
-        self._running: asyncio.Task[None] | None = None
-
-    async def do(self, call: Coroutine[Any, Any, None]) -> None:
-        """Raises what the call raises."""
-        await self.settle()
-        self._running = asyncio.create_task(call)
-        await asyncio.shield(self._running)
-
-    async def settle(self) -> None:
-        """Wait for what somebody gave up waiting for; how it went was theirs to know."""
-        running, self._running = self._running, None
-        if running is not None:
-            await asyncio.gather(running, return_exceptions=True)
 
 
 class GrowingMessage(Surface):

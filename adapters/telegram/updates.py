@@ -5,22 +5,17 @@ https://core.telegram.org/bots/api#update
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from bot import payload
 from bot.event import ChatType, Conversation, MessageEvent, Sender
+from bot.mentions import OWN, without_own
 from bot.message import Image, Mention, Part, Quote, Text, user
 
 # Ids have up to 52 bits today; a signed 64-bit number is what the API promises to stay within.
 LEAST, MOST = -(2**63), 2**63 - 1
 CHAT_TYPES: dict[str, ChatType] = {"private": "private", "group": "group", "supergroup": "group"}
-
-# Stands for the bot's own mention while it is taken out; decoded JSON never holds it.
-_OWN = "\0"
-_OWN_RUN = re.compile(r"(?<! ) *+\0[ \0]*+")
-_EDGES = ("", "\n", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +65,7 @@ def _event(message: dict[str, Any], update_id: str, conversation: Conversation, 
     message_id = _id(message, "message_id")
     text, mentions = _said(message, bot)
     images = _images(message)
-    if "text" not in message and not text and not mentions and not images:
+    if message.get("text") is None and not text and not mentions and not images:
         return Decoded(ignored="unsupported_type")
     replied = _replied(message)
     parts: list[Part] = [*([_quote(replied)] if replied else []), *([Text(text)] if text else []), *images]
@@ -185,13 +180,13 @@ def _said(message: dict[str, Any], bot: Bot) -> tuple[str, tuple[Mention, ...]]:
             own = bot.is_named(covered[1:])
             mentions.append(Mention("", covered[1:], own))
             if own:
-                cuts.append((start, start + length, _OWN))
+                cuts.append((start, start + length, OWN))
         elif kind == "bot_command":
             command, at, name = covered.partition("@")
             if at and bot.is_named(name):
                 mentions.append(Mention("", name, True))
                 cuts.append((start + _units(command), start + length, ""))
-    return _close_gaps(_cut(units, cuts)).strip(), tuple(mentions)
+    return without_own(_cut(units, cuts)).strip(), tuple(mentions)
 
 
 def _covered(units: bytes, start: int, length: int) -> str:
@@ -217,15 +212,3 @@ def _cut(units: bytes, cuts: list[tuple[int, int, str]]) -> str:
             pieces += [units[2 * at : 2 * start].decode("utf-16-le"), instead]
             at = end
     return "".join([*pieces, units[2 * at :].decode("utf-16-le")])
-
-
-def _close_gaps(text: str) -> str:
-    """Without the bot's own mentions. Of the spaces that touched one, one stays, unless it stood at a line's edge."""
-
-    def gap(found: re.Match[str]) -> str:
-        before = text[max(found.start() - 1, 0) : found.start()]
-        after = text[found.end() : found.end() + 1]
-        edge = before in _EDGES or after in _EDGES
-        return " " if " " in found[0] and not edge else ""
-
-    return _OWN_RUN.sub(gap, text)

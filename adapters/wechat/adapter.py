@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from adapters.wechat.api import Api
 from adapters.wechat.passive import DELIVERIES, Room, Rooms
@@ -17,7 +17,7 @@ from bot import envelope, payload, signing, xml
 from bot.adapter import Ack, Limits, Received, Request, Window
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Positive, Secret
+from bot.config import AdapterConfig, Count, Positive, Secret, checked_url
 from bot.errors import ConfigError, FetchFailed, Rejected, WindowClosed
 from bot.event import Conversation, Delivery, MessageEvent, Sender
 from bot.http import Http
@@ -80,7 +80,8 @@ class Adapter(BaseAdapter):
         self.limits = _limits(customer_service=config.customer_service)
         self._token = config.token.reveal()
         self._envelope = _envelope(name, config)
-        self._api = Api(http, clock, config.api_base.rstrip("/"), config.app_id, config.app_secret.reveal())
+        base = checked_url(f"adapters.{name}.api_base", config.api_base)
+        self._api = Api(http, clock, base, config.app_id, config.app_secret.reveal())
         self._rooms = Rooms(clock, DELIVERIES * config.redeliver_after)
         self._until_next = config.redeliver_after * (1 + _LATE) - config.passive_wait
         self._picture_hosts = frozenset(host.lower() for host in config.picture_hosts)
@@ -336,14 +337,3 @@ def _check_config(name: str, config: Config) -> None:
         raise ConfigError(f"{where}.passive_wait: must be shorter than redeliver_after")
     if not config.picture_hosts:
         raise ConfigError(f"{where}.picture_hosts: must not be empty")
-    _check_url(f"{where}.api_base", config.api_base)
-
-
-def _check_url(where: str, url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}: must be an http or https address")

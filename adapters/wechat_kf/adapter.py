@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from typing import Any, ClassVar, Final, Literal
-from urllib.parse import urlsplit
 
 from adapters.wechat_kf.api import SERVED, WAITING, Api
 from adapters.wechat_kf.page import customer
@@ -20,7 +19,7 @@ from bot import envelope, payload, xml
 from bot.adapter import Ack, Inbox, Limits, Received, Request, Window
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Positive, Quota, Secret
+from bot.config import AdapterConfig, Count, Positive, Quota, Secret, checked_url, in_the_clear
 from bot.errors import ActionFailed, ConfigError, Rejected
 from bot.event import Delivery
 from bot.http import Http
@@ -29,7 +28,6 @@ from bot.message import Image
 log = logging.getLogger(__name__)
 
 SUCCESS: Final = Ack(200, b"success")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Config(AdapterConfig, frozen=True):
@@ -80,7 +78,7 @@ class Adapter(BaseAdapter):
             config.max_age,
             where=f"adapters.{name}",
         )
-        self._base = config.api_base.rstrip("/")
+        self._base = checked_url(f"adapters.{name}.api_base", config.api_base)
         self._api = Api(http, clock, self._base, config.corp_id, config.secret.reveal())
         self._puller = Puller(
             self._api,
@@ -98,9 +96,9 @@ class Adapter(BaseAdapter):
         """Verify, then decode. Raises Rejected. A callback gives no events: `raw` says what to pull."""
         if len(request.body) > self.limits.body_bytes:
             raise Rejected("too_large", 413)
-        signed = envelope.signed(request.query)
         if request.method == "GET":
-            return Received(ack=Ack(200, self._echo(signed, request)))
+            return Received(ack=Ack(200, self._envelope.echo(request.query, request.now)))
+        signed = envelope.signed(request.query)
         ciphertext = payload.text(xml.decode(request.body), "Encrypt")
         return self._received(xml.decode(self._envelope.open(signed, ciphertext, request.now)))
 
@@ -153,21 +151,11 @@ class Adapter(BaseAdapter):
 
     def warnings(self) -> tuple[str, ...]:
         """A secret that travels in the clear."""
-        parts = urlsplit(self._base)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if in_the_clear(self._base):
             return ("api_base 不是 https：应用的 Secret 会以明文经过网络。",)
         return ()
 
     # ---------------------------------------------------------------- private
-
-    def _echo(self, signed: envelope.Signed, request: Request) -> bytes:
-        """The handshake's answer: the decrypted text, bare."""
-        ciphertext = payload.text(dict(request.query), "echostr")
-        echo = self._envelope.open(signed, ciphertext, request.now)
-        try:
-            return payload.clean(echo.decode()).encode()
-        except UnicodeDecodeError:
-            raise payload.malformed("echostr holds no text") from None
 
     def _received(self, data: dict[str, Any]) -> Received:
         kind = payload.identifier(data, "MsgType")
@@ -198,10 +186,3 @@ def _check_config(name: str, config: Config) -> None:
         raise ConfigError(f"{where}.open_kfids: none may be empty")
     if (config.handover_state == SERVED) != bool(config.servicer):
         raise ConfigError(f"{where}.servicer: is for handover_state {SERVED}; the queue ({WAITING}) needs none")
-    try:
-        parts = urlsplit(config.api_base)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}.api_base: must be an http or https address")

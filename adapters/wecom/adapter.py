@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
 
 from adapters.wecom.api import Api
 from bot import envelope, payload, xml
 from bot.adapter import Ack, Limits, Rate, Received, Request
 from bot.adapter import Adapter as BaseAdapter
 from bot.clock import Clock
-from bot.config import AdapterConfig, Count, Quota, Secret
+from bot.config import AdapterConfig, Count, Quota, Secret, checked_url, in_the_clear
 from bot.errors import ConfigError, Rejected
 from bot.event import Conversation, Delivery, MessageEvent, Sender
 from bot.http import Http
@@ -27,7 +26,6 @@ LAST_SECOND: Final = 253_402_300_799
 TEXT_BYTES: Final = 2048
 #: WeCom shows `<a href=…>` as a link: what looks like one in an answer was meant to be read.
 _LINK: Final = re.compile(r"<(?=/?a\b)", re.IGNORECASE)
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Config(AdapterConfig, frozen=True):
@@ -64,7 +62,7 @@ class Adapter(BaseAdapter):
             config.max_age,
             where=f"adapters.{name}",
         )
-        self._base = config.api_base.rstrip("/")
+        self._base = checked_url(f"adapters.{name}.api_base", config.api_base)
         self._api = Api(http, clock, self._base, config.corp_id, config.agent_id, config.secret.reveal())
 
     # ---------------------------------------------------------------- inbound
@@ -73,9 +71,9 @@ class Adapter(BaseAdapter):
         """Verify, then decode. Raises Rejected."""
         if len(request.body) > self.limits.body_bytes:
             raise Rejected("too_large", 413)
-        signed = envelope.signed(request.query)
         if request.method == "GET":
-            return Received(ack=Ack(200, self._echo(signed, request)))
+            return Received(ack=Ack(200, self._envelope.echo(request.query, request.now)))
+        signed = envelope.signed(request.query)
         ciphertext = payload.text(xml.decode(request.body), "Encrypt")
         return self._received(xml.decode(self._envelope.open(signed, ciphertext, request.now)))
 
@@ -100,21 +98,11 @@ class Adapter(BaseAdapter):
 
     def warnings(self) -> tuple[str, ...]:
         """A secret that travels in the clear."""
-        parts = urlsplit(self._base)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if in_the_clear(self._base):
             return ("api_base 不是 https：应用的 Secret 会以明文经过网络。",)
         return ()
 
     # ---------------------------------------------------------------- private
-
-    def _echo(self, signed: envelope.Signed, request: Request) -> bytes:
-        """The handshake's answer: the decrypted text, bare."""
-        ciphertext = payload.text(dict(request.query), "echostr")
-        echo = self._envelope.open(signed, ciphertext, request.now)
-        try:
-            return payload.clean(echo.decode()).encode()
-        except UnicodeDecodeError:
-            raise payload.malformed("echostr holds no text") from None
 
     def _received(self, data: dict[str, Any]) -> Received:
         if data.get("AgentID", "").strip() not in ("", self._agent_id):
@@ -165,10 +153,3 @@ def _check_config(name: str, config: Config) -> None:
         raise ConfigError(f"{where}.agent_id: must be the app's AgentId, a number")
     if not config.secret:
         raise ConfigError(f"{where}.secret: must not be empty (应用管理 → 应用 → Secret)")
-    try:
-        parts = urlsplit(config.api_base)
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{where}.api_base: must be an http or https address")

@@ -109,9 +109,9 @@ class Adapter(BaseAdapter):
         """Verify, then decode. Raises Rejected."""
         if len(request.body) > self.limits.body_bytes:
             raise Rejected("too_large", 413)
-        signed = envelope.signed(request.query)
         if request.method == "GET":
-            return Received(ack=Ack(200, self._echo(signed, request)), raw=Incoming("other", {}))
+            return Received(ack=Ack(200, self._envelope.echo(request.query, request.now)), raw=Incoming("other", {}))
+        signed = envelope.signed(request.query)
         ciphertext = payload.text(payload.decode(request.body), "encrypt")
         data = payload.fields(payload.decode(self._envelope.open(signed, ciphertext, request.now)))
         if payload.text(data, "aibotid") != self._aibotid:
@@ -197,15 +197,6 @@ class Adapter(BaseAdapter):
         return tuple(found)
 
     # ---------------------------------------------------------------- private
-
-    def _echo(self, signed: envelope.Signed, request: Request) -> bytes:
-        """The handshake's answer: the decrypted text, bare."""
-        ciphertext = payload.text(dict(request.query), "echostr")
-        echo = self._envelope.open(signed, ciphertext, request.now)
-        try:
-            return payload.clean(echo.decode()).encode()
-        except UnicodeDecodeError:
-            raise payload.malformed("echostr holds no text") from None
 
     def _received(self, data: dict[str, Any], nonce: str, now: int) -> Received:
         kind = payload.identifier(data, "msgtype")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from bot import payload
+from bot.mentions import OWN, without_own
 from bot.message import Image, Part, Quote, Text, user
 
 #: A picture whose address begins like this would name what is on our disk; nobody outside may look there.
@@ -23,23 +24,14 @@ class OwnName:
     """The bot's name as members write it: @ and the name, then white space or the end; longer names are others'."""
 
     def __init__(self, name: str) -> None:
-        self._own = f"@{name}" if name else ""
-        own = rf"{re.escape(self._own)}(?=\s|\Z)"
-        # Runs of @s go at once. A run of spaces is entered at its first one only, which keeps the search linear.
-        self._pattern = re.compile(rf"(?<! ) *+{own}(?: *+{own})* *+")
+        self._pattern = re.compile(rf"@{re.escape(name)}(?=\s|\Z)") if name else None
 
     def remove(self, text: str) -> tuple[str, bool]:
         """The text without it and the spaces around it, and whether it was there. Inside a line one space stays."""
-        if not self._own or self._own not in text:
+        if self._pattern is None:
             return text, False
-        rest, count = self._pattern.subn(self._space_left, text)
-        return rest, count > 0
-
-    def _space_left(self, found: re.Match[str]) -> str:
-        """At a line's edge nothing stays; inside a line one space, where there was any."""
-        text, start, end = found.string, found.start(), found.end()
-        at_edge = start == 0 or text[start - 1] in "\r\n" or end == len(text) or text[end] in "\r\n"
-        return "" if at_edge or not found[0].replace(self._own, "") else " "
+        rest, count = self._pattern.subn(OWN, text)
+        return without_own(rest), count > 0
 
 
 def message_parts(kind: str, data: dict[str, Any], own: OwnName) -> tuple[list[Part], bool] | None:

@@ -5,25 +5,31 @@ https://developer.work.weixin.qq.com/document/path/101138
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from bot.errors import ActionFailed, ConfigError, DeliveryError, NetworkError, WindowClosed
+from bot.errors import ActionFailed, ConfigError, NetworkError
 from bot.http import Http, call
+from bot.recent import Recent
+from bot.weixin_api import Codes
 
 PATH: Final = "/cgi-bin/aibot/response"
 #: The address was used already, or its hour is over.
 _USED: Final = 60140
-#: Codes of a moment, and how many seconds to leave WeCom alone.
-_MOMENTARY: Final[Mapping[int, float]] = {-1: 1.0, 45009: 60.0, 45033: 5.0}
 _MENDS: Final[Mapping[int, str]] = {
     40008: "the message type is not taken: is this an AI bot in webhook mode (接收消息 → 设置接收消息回调地址)?",
     45002: "the text is too long for WeCom: 20480 bytes at most",
     48002: "the bot may not be called: see its page in 企业微信管理后台 → 安全与管理 → 管理工具 → 智能机器人",
     60020: "add this server's address to the 企业可信IP of the bot",
 }
+_CODES: Final = Codes(
+    platform="WeCom",
+    momentary={-1: 1.0, 45009: 60.0, 45033: 5.0},
+    mends=_MENDS,
+    closed=frozenset({_USED}),
+    untrusted=60020,
+)
 #: Questions whose call may or may not have arrived.
 _DOUBTFUL: Final = 1000
 
@@ -34,7 +40,7 @@ class ResponseUrls:
     def __init__(self, http: Http, hosts: Collection[str]) -> None:
         self._http = http
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._doubtful: OrderedDict[str, None] = OrderedDict()
+        self._doubtful = Recent[str](_DOUBTFUL)
 
     async def send(self, url: str, question: str, text: str) -> None:
         """The one answer to a question. Raises NetworkError, WindowClosed (used, or too late) or ActionFailed."""
@@ -44,13 +50,13 @@ class ResponseUrls:
             code, words = await self._post(url, {"msgtype": "markdown", "markdown": {"content": text}})
         except NetworkError as error:
             if error.sent_maybe:
-                self._doubt(question)
+                self._doubtful.add(question)
             raise
         if code == 0 or (code == _USED and question in self._doubtful):
             # Used, after a call of which nothing was heard: that was the call.
-            self._doubtful.pop(question, None)
+            self._doubtful.remove(question)
             return
-        raise _error(code, words)
+        raise _CODES.error(code, words)
 
     async def reach(self, host: str) -> int:
         """Call with a made-up address; the code that WeCom answers. Raises NetworkError."""
@@ -81,11 +87,6 @@ class ResponseUrls:
         code = answer.get("errcode", -1)
         return (code if type(code) is int else -1), str(answer.get("errmsg", ""))[:200]
 
-    def _doubt(self, question: str) -> None:
-        self._doubtful[question] = None
-        if len(self._doubtful) > _DOUBTFUL:
-            self._doubtful.popitem(last=False)
-
 
 def check_hosts(where: str, hosts: Collection[str]) -> None:
     """Names, or names with a port; no addresses. Raises ConfigError."""
@@ -99,13 +100,3 @@ def check_hosts(where: str, hosts: Collection[str]) -> None:
             usable = False
         if not usable or not host.isascii():
             raise ConfigError(f"{where}: '{host}' must be a host name, or host:port")
-
-
-def _error(code: int, words: str) -> DeliveryError:
-    mend = _MENDS.get(code, "")
-    message = f"WeCom answered {code} {words}".rstrip() + (f": {mend}" if mend else "")
-    if code in _MOMENTARY:
-        return NetworkError(message, retry_after=_MOMENTARY[code])
-    if code == _USED:
-        return WindowClosed(message, code=str(code))
-    return ActionFailed(message, code=str(code))

@@ -45,6 +45,8 @@ def _is(file: Json, image: Image) -> bool:
 
 def _extra(event: MessageEvent, received: Received) -> Json:
     extra: Json = {"mentions": [{"id": m.user_id, "name": m.name or None, "is_bot": m.is_bot} for m in event.mentions]}
+    if received.raw["event"]["type"] == "app_mention":
+        extra["mentioned_bot"] = True
     if calls_everybody(received.raw["event"].get("text") or ""):
         extra["mention_all"] = True
     return extra

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
+from torch.nn.attention import bias as biases
 
 from bot.engine.local.model import Shape
+
+_biases: Any = biases
 
 
 class KeyValues:
@@ -101,6 +104,6 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     elif new == old:
         found = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
     else:
-        mask = causal_lower_right(new, old)
+        mask = _biases.causal_lower_right(new, old)
         found = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
     return found.squeeze(0).transpose(0, 1)

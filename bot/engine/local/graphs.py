@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as List
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class DecodeGraphs:
         self._host = torch.zeros(rows, 4 + self._blocks, dtype=torch.int32).pin_memory()
         self._inputs = torch.zeros_like(self._host, device=device)
         self._graphs: dict[int, _Graph] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
 
     def capture(self) -> None:
         """Capture all sizes, the largest first, so that they share memory."""

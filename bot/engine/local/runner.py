@@ -42,8 +42,9 @@ class Runner:
         """Capture what is captured, and run everything once, so that the first request finds it ready."""
         if self._capture:
             most = min(self.model.context_tokens, self.memory.keys.shape[1] * self.memory.block_size)
-            self._graphs = DecodeGraphs(self.model, self.memory, most)
-            self._graphs.capture()
+            graphs = DecodeGraphs(self.model, self.memory, most)
+            graphs.capture()
+            self._graphs = graphs
 
     def resize(self, blocks: int) -> None:
         """A cache of another size, with nothing in it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bot.engine.local.kernels import triton_code
 from bot.engine.local.kernels.products import LAUNCH, blocks_of
 
 _MOST_SHARES = 64
@@ -45,7 +46,7 @@ def paged_attention(
     table: int32 [B, most blocks], the blocks of each sequence; lengths: int32 [B], tokens with the newest, whose key
     and value are in the cache already. A length of 0 gives zeros. scale: one over the root of size if not given.
     """
-    from bot.engine.local.kernels.attention_triton import attend_kernel, combine_kernel
+    code = triton_code("attention")
 
     sequences, heads, size = query.shape
     block, kv_heads = keys.shape[1], keys.shape[2]
@@ -57,7 +58,7 @@ def paged_attention(
         partial = torch.empty(sequences, shares, heads, size, dtype=torch.float32, device=query.device)
         weights = torch.empty(sequences, shares, heads, dtype=torch.float32, device=query.device)
     factor = (size**-0.5 if scale is None else scale) * math.log2(math.e)
-    attend_kernel[(sequences, kv_heads, shares)](
+    code.attend_kernel[(sequences, kv_heads, shares)](
         query,
         keys,
         values,
@@ -81,7 +82,7 @@ def paged_attention(
         launch_pdl=LAUNCH.overlap,
     )
     if shares > 1:
-        combine_kernel[(sequences, heads)](
+        code.combine_kernel[(sequences, heads)](
             partial,
             weights,
             out,

@@ -17,6 +17,7 @@ KINDS = ("int8", "fp8", "int4")
 GROUP = 128
 _WORDS = 64
 _FP8_LARGEST = 448.0
+_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,16 @@ class Packed:
 
 
 def pack(weight: Tensor, kind: str) -> Packed:
-    """Quantise a weight [N, K] on its own device."""
+    """Quantise a weight [N, K] on its own device; by some rows at a time, since the way there takes float32."""
+    pieces = [_pack(rows, kind) for rows in weight.split(_ROWS)]
+    if len(pieces) == 1:
+        return pieces[0]
+    axis = 1 if kind == "int4" else 0
+    words, scale = torch.cat([one.words for one in pieces]), torch.cat([one.scale for one in pieces], axis)
+    return Packed(kind, words, scale.contiguous(), weight.shape[1])
+
+
+def _pack(weight: Tensor, kind: str) -> Packed:
     if kind == "int4":
         return _pack_int4(weight)
     wide = weight.float()

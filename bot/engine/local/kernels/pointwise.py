@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bot.engine.local.kernels import triton_code
 from bot.engine.local.kernels.products import LAUNCH
 
 _NORM_WARPS = 8
@@ -32,12 +33,12 @@ def sandwich_norm(x: Tensor, residual: Tensor, post: Tensor, weight: Tensor, eps
 def _norms(
     x: Tensor, residual: Tensor | None, post: Tensor | None, weight: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    from bot.engine.local.kernels.pointwise_triton import norm_kernel
+    code = triton_code("pointwise")
 
     shares, rows, width = _shape(x)
     out = torch.empty(rows, width, dtype=torch.bfloat16, device=x.device)
     kept = out if residual is None else torch.empty_like(out)
-    norm_kernel[(rows,)](
+    code.norm_kernel[(rows,)](
         x, out if residual is None else residual, weight if post is None else post, weight, kept, out,
         rows * width, width, epsilon, SHARES=shares, RESIDUAL=residual is not None, POST=post is not None,
         SIZE=1 << (width - 1).bit_length(), PDL=LAUNCH.overlap, num_warps=_NORM_WARPS, launch_pdl=LAUNCH.overlap,
@@ -54,12 +55,12 @@ def rope_and_store(
     values turn together. slots: integers [M], a token's place in keys and values [blocks, block size, key-value heads,
     size]; a negative one is not stored.
     """
-    from bot.engine.local.kernels.pointwise_triton import rope_kernel
+    code = triton_code("pointwise")
 
     shares, rows, width = _shape(qkv)
     kv_heads, size = keys.shape[-2], keys.shape[-1]
     query = torch.empty(rows, heads, size, dtype=torch.bfloat16, device=qkv.device)
-    rope_kernel[(rows, heads + 2 * kv_heads)](
+    code.rope_kernel[(rows, heads + 2 * kv_heads)](
         qkv, query if bias is None else bias, cos, sin, slots, query, keys, values, rows * width,
         SHARES=shares, HAS_BIAS=bias is not None, HEADS=heads, KV_HEADS=kv_heads, SIZE=size, ROTARY=cos.shape[-1],
         PDL=LAUNCH.overlap, num_warps=1, launch_pdl=LAUNCH.overlap,
@@ -69,11 +70,11 @@ def rope_and_store(
 
 def gated_silu(x: Tensor) -> Tensor:
     """silu(gate) · up: [M, 2 I] with gate first to [M, I]."""
-    from bot.engine.local.kernels.pointwise_triton import silu_kernel
+    code = triton_code("pointwise")
 
     rows, width = x.shape[0], x.shape[1] // 2
     out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
-    silu_kernel[(rows, -(-width // 1024))](
+    code.silu_kernel[(rows, -(-width // 1024))](
         x, out, width, SIZE=1024, PDL=LAUNCH.overlap, num_warps=4, launch_pdl=LAUNCH.overlap
     )
     return out
@@ -81,11 +82,11 @@ def gated_silu(x: Tensor) -> Tensor:
 
 def add_parts(parts: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """Σ of shares [shares, M, N], plus bias [N]: [M, N]."""
-    from bot.engine.local.kernels.pointwise_triton import add_kernel
+    code = triton_code("pointwise")
 
     shares, rows, width = _shape(parts)
     out = torch.empty(rows, width, dtype=dtype, device=parts.device)
-    add_kernel[(rows, -(-width // 512))](
+    code.add_kernel[(rows, -(-width // 512))](
         parts, parts if bias is None else bias, out, width, rows * width, SHARES=shares, HAS_BIAS=bias is not None,
         SIZE=512, PDL=LAUNCH.overlap, num_warps=2, launch_pdl=LAUNCH.overlap,
     )  # fmt: skip

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bot.engine.local.kernels import triton_code
 from bot.engine.local.kernels.measured import MEASURED
 from bot.engine.local.kernels.packing import Packed
 
@@ -131,24 +132,24 @@ def launch(config: Config, x: Tensor, weight: Weight, bias: Tensor | None, out: 
     grid = (blocks_of(outputs, config.outputs), config.shares)
     bias = x if bias is None else bias
     if not isinstance(weight, Packed):
-        from bot.engine.local.kernels.products_triton import dense_kernel
+        code = triton_code("products")
 
         common |= {"EVEN": inputs % config.columns == 0, "BK": config.columns}
         share = blocks_of(blocks_of(inputs, config.columns), config.shares)
-        dense_kernel[grid](x, weight, bias, out, x.shape[0], outputs, inputs, share, **common)
+        code.dense_kernel[grid](x, weight, bias, out, x.shape[0], outputs, inputs, share, **common)
         return
-    from bot.engine.local.kernels import packed_triton
+    code = triton_code("packed")
 
     words = weight.words.shape[1]
     share = blocks_of(words // config.columns, config.shares)
     common["EVEN"] = inputs % (512 if kind == "int4" else 256) == 0
     if kind != "int4":
-        kernel = packed_triton.bytes_kernel
+        kernel = code.bytes_kernel
         common |= {"KIND": kind, "BW": config.columns}
     elif rows_class(x.shape[0]) >= WIDE_FROM:
-        kernel = packed_triton.wide_nibbles_kernel
+        kernel = code.wide_nibbles_kernel
     else:
-        kernel = packed_triton.nibbles_kernel
+        kernel = code.nibbles_kernel
     kernel[grid](x, weight.words, weight.scale, bias, out, x.shape[0], outputs, inputs, words, share, **common)
 
 
@@ -159,10 +160,12 @@ def blocks_of(size: int, block: int) -> int:
 
 def widen(packed: Packed) -> Tensor:
     """The weight as bfloat16 [N, K], for products of many rows."""
-    from bot.engine.local.kernels.packed_triton import widen_kernel
+    code = triton_code("packed")
 
     out = torch.empty(packed.outputs, packed.inputs, dtype=torch.bfloat16, device=packed.words.device)
     words = packed.words.shape[1]
     grid = (blocks_of(packed.outputs, 32), words // 64)
-    widen_kernel[grid](packed.words, packed.scale, out, packed.outputs, packed.inputs, words, KIND=packed.kind, BN=32)
+    code.widen_kernel[grid](
+        packed.words, packed.scale, out, packed.outputs, packed.inputs, words, KIND=packed.kind, BN=32
+    )
     return out

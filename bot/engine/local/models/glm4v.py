@@ -17,7 +17,7 @@ from bot.engine.base import GenerateRequest
 from bot.engine.local.attention import BlockAttention
 from bot.engine.local.linear import Linear, MakeLinear, has_kernels, make_dense
 from bot.engine.local.model import Attend, Model, Paged, Picture, Prompt, Shape, Span
-from bot.engine.local.models.glm4v_config import Glm4vConfig, read_config
+from bot.engine.local.models.glm4v_config import Glm4vConfig, TextConfig, read_config
 from bot.engine.local.models.glm4v_layer import AXES, Rotary, take_layer
 from bot.engine.local.models.glm4v_pictures import PictureReader
 from bot.engine.local.models.glm4v_prompt import PromptWriter
@@ -61,7 +61,7 @@ class Glm4v(Model):
         self.dtype = shards.dtype
         self.stop_ids = config.stop_ids
         self.context_tokens = text.context
-        self._fused = self.dtype == torch.bfloat16 and has_kernels(self.device)
+        self._fused = self.dtype == torch.bfloat16 and has_kernels(self.device) and _fits_kernels(text)
         self._config = config
         self._writer = writer
         self._reader = PictureReader(config.pictures)
@@ -173,6 +173,11 @@ def place(length: int, spans: Sequence[Span], merge: int) -> tuple[Tensor, int]:
         following += max(rows, columns)
     positions[:, done:] = torch.arange(following, following + length - done)
     return positions, following + length - done
+
+
+def _fits_kernels(config: TextConfig) -> bool:
+    """The kernels are made for heads of 128 values and whole groups of columns."""
+    return config.head_size == 128 and not (config.hidden % 256 or config.intermediate % 128)
 
 
 def _head_weight(config: Glm4vConfig, shards: Shards, embedding: Tensor) -> Tensor:
