@@ -46,7 +46,7 @@ class Packed:
 
 def pack(weight: Tensor, kind: str) -> Packed:
     """Quantise a weight [N, K] on its own device; by some rows at a time, since the way there takes float32."""
-    pieces = [_pack(rows, kind) for rows in weight.split(_ROWS)]
+    pieces = [_pack(weight[first : first + _ROWS], kind) for first in range(0, len(weight), _ROWS)]
     if len(pieces) == 1:
         return pieces[0]
     axis = 1 if kind == "int4" else 0
