@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
+from bot import feeds
 from bot.adapter import Adapter
 from bot.clock import Clock
-from bot.config import Config, LocalModel, Model, ReaderModel, convert
+from bot.config import Config, LocalModel, Model, ReaderModel, checked_url, convert
+from bot.digests import Digests
 from bot.dispatcher import Dispatcher
 from bot.engine.base import Engine
 from bot.engine.chain import EngineChain
@@ -28,17 +30,20 @@ from bot.http import Http
 from bot.intake import Intake
 from bot.limits import Limiter
 from bot.media import MediaStore
+from bot.orders import Orders
 from bot.router import ModelRouter
 from bot.store import Store
+from bot.templates import load as load_templates
 from bot.web.api import Api
 from bot.web.auth import Auth, check_exposure
 from bot.web.health import Health
+from bot.web.reports import ReportPages
 from bot.web.server import Server, make_app
 from bot.web.webhooks import Webhooks
 from bot.worker import Worker
 
 if TYPE_CHECKING:
-    from bot.engine.reader import ReaderEngine
+    from bot.engine.reader import Line, ReaderEngine
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +116,18 @@ def _reader() -> ReaderEngine:
     return ReaderEngine()
 
 
+def _page_reader(engines: EngineChain) -> ReaderEngine:
+    """What reads pictures for evidence: the chain's own reader where it has one, so that a picture is read once."""
+    from bot.engine.reader import ReaderEngine
+
+    return next((engine for engine in engines.engines if isinstance(engine, ReaderEngine)), None) or ReaderEngine()
+
+
+async def _lines(reader: ReaderEngine, media: MediaStore, sha256: str) -> tuple[Line, ...]:
+    page = await reader.read(sha256, await media.load(sha256))
+    return page.lines
+
+
 def _engine(model: Model, role: str, clock: Clock, data_dir: Path) -> Engine:
     if isinstance(model, ReaderModel):
         from bot.engine.reader import ReaderEngine
@@ -136,24 +153,43 @@ class Core:
     engines: EngineChain
     dispatcher: Dispatcher
     limiter: Limiter | None = None
+    reader: ReaderEngine | None = None
+    orders: Orders | None = None
 
     @staticmethod
-    def build(config: Config, clock: Clock, store: Store | None = None) -> Core:
-        """Starts nothing; store: where a service runs, for limits and commands. Raises ConfigError."""
+    def build(config: Config, clock: Clock, store: Store | None = None, fetcher: Fetcher | None = None) -> Core:
+        """Starts nothing. store: where a service runs; fetcher: for feeds. Raises ConfigError."""
         folder = Path(config.data_dir)
         # Chats and pictures are nobody else's business.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         media = MediaStore(folder / "media", config.media, clock=clock)
         engines = build_engines(config, clock)
+        reader = _page_reader(engines)
         limiter = store and Limiter(store.usage, config.limits, config.access, clock, config.admins)
+        orders = store and Orders(store.subscriptions, config.digests, clock)
+        if store is not None:
+            store.reports.keep_days = config.reports.keep_days
         dispatcher = Dispatcher(
-            load_handlers(config.handlers), ModelRouter(), engines, media.load, limiter=limiter, facts=store
+            load_handlers(config.handlers),
+            ModelRouter(),
+            engines,
+            media.load,
+            limiter=limiter,
+            facts=store,
+            reports=store and store.reports,
+            templates=load_templates(Path(config.reports.templates)) if config.reports.templates else (),
+            report_url=checked_url("reports.public_url", config.reports.public_url, optional=True),
+            read_picture=lambda sha256: _lines(reader, media, sha256),
+            orders=orders,
+            fetch=fetcher and (lambda url: fetcher.document(url, feeds.ACCEPT, feeds.LONGEST)),
         )
-        return Core(media, engines, dispatcher, limiter)
+        return Core(media, engines, dispatcher, limiter, reader, orders)
 
     async def close(self) -> None:
         """End workers and connections."""
         await self.engines.close()
+        if self.reader is not None:
+            await self.reader.close()
         await self.media.close()
 
 
@@ -166,6 +202,9 @@ class Service:
         self._core = core
         self._fetcher = fetcher
         self._adapters = load_adapters(config, fetcher, clock)
+        self._digests = Digests(store, config.digests, self._adapters, core.dispatcher, clock)
+        if core.orders is not None:
+            core.orders.serve(self._adapters, self._digests.configured)
         self._worker = Worker(
             store,
             self._adapters,
@@ -176,6 +215,7 @@ class Service:
             shared_sessions=config.conversations.group_sessions == "shared",
             limiter=core.limiter,
             redacted=config.privacy.redact,
+            digests=self._digests,
         )
         self._webhooks = Webhooks(self._adapters, store, core.media, clock, config.server.body_timeout)
         self._server = Server(self._app(clock), config.server)
@@ -189,8 +229,8 @@ class Service:
         check_exposure(config.server)
         store = await Store.open(config.store, Path(config.data_dir), clock)
         try:
-            core = Core.build(config, clock, store)
-            return Service(config, clock, core, store, Fetcher(config.media))
+            fetcher = Fetcher(config.media)
+            return Service(config, clock, Core.build(config, clock, store, fetcher), store, fetcher)
         except BaseException:
             await store.close()
             raise
@@ -200,14 +240,16 @@ class Service:
         api = Api(self._core.dispatcher, self._core.media, self._fetcher, server, clock)
         health = Health(self.store, self._adapters, lambda: self._webhooks.open, lambda: self._worker.running)
         auth = Auth(server, clock)
-        routes = [*self._webhooks.routes(), *health.routes(), *auth.routes(), *api.routes()]
+        reports = ReportPages(self.store.reports.page, self._core.media.load, clock, self.config.limits.timezone)
+        routes = [*self._webhooks.routes(), *health.routes(), *auth.routes(), *api.routes(), *reports.routes()]
         return make_app(routes, [auth.middleware], server.upload_bytes)
 
     async def start(self) -> None:
         """Listen and work. Raises OSError when the port is taken."""
+        await self._digests.prepare()
         self.port = await self._server.start()
         self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._sweep_forever())]
-        self._tasks.append(asyncio.create_task(self._core.engines.start()))
+        self._tasks += [asyncio.create_task(one) for one in (self._core.engines.start(), self._digests.run())]
         for adapter in self._adapters.values():
             self._tasks.append(asyncio.create_task(adapter.run(self.store)))
 

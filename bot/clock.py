@@ -18,6 +18,10 @@ class Clock:
         """Seconds from an arbitrary start; never goes back."""
         return time.monotonic()
 
+    def until(self, moment: float) -> float:
+        """Seconds to sleep until `now` is at a moment; 0 when it is past."""
+        return max(0.0, moment - self.now())
+
     def jitter(self, seconds: float) -> float:
         """`seconds`, spread evenly over 50 % to 150 %: retries of many must not meet."""
         return seconds * (0.5 + self._random.random())

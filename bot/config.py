@@ -18,35 +18,11 @@ import msgspec
 import msgspec.inspect
 import yaml
 
+from bot.digests_config import DigestsConfig
 from bot.errors import ConfigError
+from bot.section import Count, Port, Positive, Quota, Secret, Section
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Quota = Annotated[int, msgspec.Meta(ge=0)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 T = TypeVar("T")
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section."""
-
-
-class Secret:
-    """A value that never shows itself in a log or a traceback; `reveal()` gives it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
 
 
 class ServerConfig(Section, frozen=True):
@@ -151,6 +127,17 @@ class PrivacyConfig(Section, frozen=True):
     mask_pictures: bool = False
 
 
+class ReportsConfig(Section, frozen=True):
+    """public_url: what users' browsers reach this service by; without it no answer links to its page.
+
+    keep_days: how long a page is shown. templates: a folder of the operator's own (see bot.templates).
+    """
+
+    public_url: str = ""
+    keep_days: Positive = 30.0
+    templates: str = ""
+
+
 class MediaConfig(Section, frozen=True):
     """What a picture may be. Sides and pixels after decoding; bytes as received.
 
@@ -190,7 +177,7 @@ class OpenAIModel(Section, frozen=True, tag_field="engine", tag="openai"):
     context_tokens: Count = 8192
     max_parallel: Annotated[int, msgspec.Meta(ge=0)] = 0
     max_picture_side: Count = 4096
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
 
 class LocalModel(Section, frozen=True, tag_field="engine", tag="local"):
@@ -255,10 +242,12 @@ class Config(Section, frozen=True):
     limits: LimitsConfig = LimitsConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     media: MediaConfig = MediaConfig()
+    reports: ReportsConfig = ReportsConfig()
+    digests: DigestsConfig = DigestsConfig()
     models: ModelsConfig = ModelsConfig()
     adapters: dict[str, dict[str, Any]] | None = None
     admins: tuple[str, ...] = ()
-    handlers: tuple[str, ...] = ("commands", "ask")
+    handlers: tuple[str, ...] = ("commands", "subscribe", "digest", "ask")
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -350,6 +339,7 @@ def _decode_secret(kind: type[Any], value: Any) -> Any:
 
 
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
+_INDEX = re.compile(r"\[[^\]]*\]")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>[^`]*)`")
 
 
@@ -361,7 +351,7 @@ def _explain(message: str, section: type[Any], where: str) -> str:
     unknown = _UNKNOWN.match(message)
     if unknown is None:
         return f"{place or 'configuration'}: {match['what']}"
-    known = _field_names(msgspec.inspect.type_info(section), keys.split(".") if keys else [])
+    known = _field_names(msgspec.inspect.type_info(section), _INDEX.sub("", keys).split(".") if keys else [])
     near = difflib.get_close_matches(unknown["name"], sorted(known), n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
     return f"{place + '.' if place else ''}{unknown['name']}: unknown key; {hint}"
@@ -371,6 +361,8 @@ def _field_names(info: msgspec.inspect.Type, path: list[str]) -> set[str]:
     """Names of the fields at `path` below a type; a union offers the fields of all its members."""
     if isinstance(info, msgspec.inspect.UnionType):
         return set[str]().union(*(_field_names(member, path) for member in info.types))
+    if isinstance(info, msgspec.inspect.VarTupleType):
+        return _field_names(info.item_type, path)
     if not isinstance(info, msgspec.inspect.StructType):
         return set()
     if path:

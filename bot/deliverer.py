@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bot.adapter import Adapter, Limits, Window
@@ -47,8 +47,13 @@ class Deliverer:
         pace: Pace,
         *,
         redacted: bool = False,
+        digest_failed: Callable[[Delivery, str, str], Awaitable[None]] | None = None,
     ) -> None:
-        """redacted: private numbers are masked in what is kept of a sent delivery."""
+        """redacted: private numbers are masked in what is kept of a sent delivery.
+
+        digest_failed: told of each delivery of a digest that ends otherwise: its state (`unknown`, `dead`) and why.
+        """
+        self._digest_failed = digest_failed
         self._store = store
         self._redacted = redacted
         self._adapters = adapters
@@ -150,6 +155,8 @@ class Deliverer:
     async def _finish(self, claim: Claim, queued: QueuedDelivery, state: str, error: str) -> int:
         self._parked.pop(queued.id, None)
         log.warning("delivery %s of %s is %s: %s", queued.id, claim.lane, state, error)
+        if queued.delivery.digest and self._digest_failed is not None:
+            await self._digest_failed(queued.delivery, state, error)
         return await self._store.finish_delivery(claim, queued.id, state, error=error)
 
 

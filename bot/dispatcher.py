@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from bot.drafts import Draft
 from bot.engine.chain import EngineChain
+from bot.engine.reader.page import Line
 from bot.event import MessageEvent, Reply
-from bot.handler import Context, Facts, Handlers, MessageHandler, ModelChoice, silent
+from bot.handler import PASS, Context, Facts, Handlers, MessageHandler, ModelChoice, silent, unread
 from bot.limits import Limiter
+from bot.orders import Orders
 from bot.router import ModelRouter
-from bot.store import Memory
+from bot.store import Memory, Reports
+from bot.subscription import Due
+from bot.templates import Template
 
 
 class Dispatcher:
@@ -25,6 +29,12 @@ class Dispatcher:
         *,
         limiter: Limiter | None = None,
         facts: Facts | None = None,
+        reports: Reports | None = None,
+        templates: tuple[Template, ...] = (),
+        report_url: str = "",
+        read_picture: Callable[[str], Awaitable[tuple[Line, ...]]] = unread,
+        orders: Orders | None = None,
+        fetch: Callable[[str], Awaitable[bytes]] | None = None,
     ) -> None:
         self._tables = tables
         self._router = router
@@ -32,6 +42,12 @@ class Dispatcher:
         self._load_picture = load_picture
         self._limiter = limiter
         self._facts = facts
+        self._reports = reports
+        self._templates = templates
+        self._report_url = report_url
+        self._read_picture = read_picture
+        self._orders = orders
+        self._fetch = fetch
 
     async def answer(
         self,
@@ -61,9 +77,34 @@ class Dispatcher:
             admin=self._limiter is not None and self._limiter.is_admin(event),
             facts=self._facts,
             notify=notify,
+            session=session,
+            # Without a session nobody could come back to them.
+            reports=self._reports if session else None,
+            templates=self._templates,
+            report_url=self._report_url,
+            read_picture=self._read_picture,
+            orders=self._orders if session else None,
+            fetch=self._fetch,
         )
-        handler = self._handler(event)
-        return None if handler is None else await handler(event, context)
+        for handler in self._accepting(event):
+            reply = await handler(event, context)
+            if reply is not PASS:
+                return reply
+        return None
+
+    async def digest(self, due: Due) -> Reply | None:
+        """What is posted, or None for silence. Raises EngineError."""
+        context = Context(
+            memory=Memory(),
+            router=self._router,
+            engines=self._engines,
+            load_picture=self._load_picture,
+            cache_salt=due.subscription.conversation.key,
+            fetch=self._fetch,
+            read_picture=self._read_picture,
+        )
+        writers = [writer for table in self._tables for writer in table.digests]
+        return await writers[0](due, context) if writers else None
 
     def forget(self, session: str) -> None:
         """Drop what engines keep of a session's prompts."""
@@ -71,11 +112,8 @@ class Dispatcher:
 
     def accepts(self, event: MessageEvent) -> bool:
         """Some handler takes this message."""
-        return self._handler(event) is not None
+        return any(True for _ in self._accepting(event))
 
-    def _handler(self, event: MessageEvent) -> MessageHandler | None:
+    def _accepting(self, event: MessageEvent) -> Iterator[MessageHandler]:
         for table in self._tables:
-            for accepts, handler in table.messages:
-                if accepts(event):
-                    return handler
-        return None
+            yield from (handler for accepts, handler in table.messages if accepts(event))

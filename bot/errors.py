@@ -7,6 +7,8 @@ KantuError
 ├── MediaError              a picture cannot be used; str() is a Chinese sentence for the user
 │   ├── BadPicture          not a picture, broken, too large, a decompression bomb
 │   └── FetchFailed         could not be fetched; `retry` tells whether it may work later
+├── BadSchedule             no time that can be understood; str() is a Chinese sentence for the user
+├── DocumentFailed          a report cannot be made into a file; str() is a Chinese sentence for the user
 ├── DownloadFailed          a model could not be fetched; what has come is kept for the next try
 ├── EngineError
 │   ├── EngineUnavailable   try again later
@@ -69,6 +71,14 @@ class FetchFailed(MediaError):
 
 class DownloadFailed(KantuError):
     """A model's files could not be fetched, or are not what the hub says they are."""
+
+
+class BadSchedule(KantuError):
+    """A time that is not understood or never comes; the text is Chinese, for the user."""
+
+
+class DocumentFailed(KantuError):
+    """A report cannot be made into a file; the text is Chinese, for the user."""
 
 
 class EngineError(KantuError):

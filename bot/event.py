@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bot.message import Mention, Message, Part
+from bot.report import Report
 
 ChatType = Literal["private", "group"]
 
@@ -114,7 +115,7 @@ class SessionChange:
 
     focus: numbers of the pictures that the turn was about. model: auto, light or heavy. summary: of the turns up to
     the id `summarised_to`. descriptions: one line by picture number. forget: `history` begins anew and keeps the
-    pictures' numbers; `everything` removes every trace.
+    pictures' numbers; `everything` removes every trace. withdraw: id of the report whose page is taken away.
     """
 
     focus: tuple[int, ...] | None = None
@@ -123,6 +124,7 @@ class SessionChange:
     summarised_to: int | None = None
     descriptions: tuple[tuple[int, str], ...] = ()
     forget: Forget = ""
+    withdraw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,10 @@ class Reply:
     parts: the answer. quote: refer to the question where the platform can. footer: one line shown small under
     the answer and kept out of the history (which model, a fallback). change: what becomes of the session. remember:
     question and answer go to the history. report: the text is one to be sent on; where it is long and the platform
-    takes files, it goes out as a short text and a file. handover: a person is to take over from here.
-    model: the engine's name. reason: why that
-    model. usage and timings: as the engine reported them, in tokens and seconds.
+    takes files, it goes out as a short text and a file. files: sent after the text where the platform takes files.
+    published: the report whose page this turn opens or renews; link: the page's address, given instead of a file.
+    handover: a person is to take over from here. model: the engine's name. reason: why that model. usage and timings:
+    as the engine reported them, in tokens and seconds.
     """
 
     parts: tuple[Part, ...]
@@ -152,6 +155,9 @@ class Reply:
     change: SessionChange = field(default_factory=SessionChange)
     remember: bool = True
     report: bool = False
+    files: tuple[File, ...] = ()
+    published: Report | None = None
+    link: str = ""
     handover: bool = False
     model: str = ""
     reason: str = ""
@@ -170,7 +176,8 @@ class Delivery:
 
     key: the idempotency key, stable over retries and restarts. reply_to: the id of the message answered, with its
     platform_data; empty: written without being asked, or too late to count as an answer. asked_at: when it was asked
-    (whole seconds; 0: nobody asked). handover: after this one a person takes over.
+    (whole seconds; 0: nobody asked). handover: after this one a person takes over. digest: the id of the scheduled
+    event that it answers.
     """
 
     key: str
@@ -182,6 +189,7 @@ class Delivery:
     asked_at: int = 0
     file: File | None = None
     handover: bool = False
+    digest: str = ""
 
     @property
     def text(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -18,6 +18,7 @@ from bot.clock import Clock
 from bot.collator import Turn, Wait, collate, is_nudge
 from bot.config import WorkerConfig
 from bot.deliverer import Deliverer, Later, backoff
+from bot.digests import Digests
 from bot.dispatcher import Dispatcher
 from bot.drafts import Draft
 from bot.errors import ContextTooLong, EngineUnavailable, LeaseLost, RequestRejected
@@ -29,7 +30,9 @@ from bot.message import Image, Message, Text
 from bot.pace import Pace
 from bot.plan import plan
 from bot.redact import redact
+from bot.report import Report
 from bot.store import Claim, QueuedEvent, Store, TurnRecord
+from bot.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Worker:
         shared_sessions: bool = False,
         limiter: Limiter | None = None,
         redacted: bool = False,
+        digests: Digests | None = None,
     ) -> None:
         self._store = store
         self._adapters = adapters
@@ -70,8 +74,11 @@ class Worker:
         self._shared = shared_sessions
         self._limiter = limiter
         self._redacted = redacted
+        self._witness = Witness(store, intake, adapters, clock, redacted=redacted)
         self._pace = Pace(clock)
-        self._deliverer = Deliverer(store, adapters, config, clock, self._pace, redacted=redacted)
+        self._digests = digests
+        failed = digests and digests.undelivered
+        self._deliverer = Deliverer(store, adapters, config, clock, self._pace, redacted=redacted, digest_failed=failed)
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._stopping = False
 
@@ -176,16 +183,29 @@ class Worker:
         if claim.deliveries and is_nudge(claim.events[0].event):
             # 「继续」 has got what it was written for.
             return await self._pass_over(claim, claim.events[0])
-        settings = self._config
-        turn = collate(claim.events, self._clock.now(), settings.collect_pictures, settings.collect_questions)
+        settings, events = self._config, self._unhindered(claim)
+        if not events:
+            return Later(self._digests.turnstile.put_off(claim.lane) if self._digests else 0.0, waiting=True)
+        turn = collate(events, self._clock.now(), settings.collect_pictures, settings.collect_questions)
         if isinstance(turn, Wait):
             return Later(turn.seconds, waiting=True)
         return await self._turn(claim, turn)
 
+    def _unhindered(self, claim: Claim) -> Sequence[QueuedEvent]:
+        """What may be taken up now. Questions go before a digest that has to wait, each kind in its own order."""
+        digests = self._digests
+        if digests is None or digests.turnstile.free or isinstance(claim.events[0].event, MessageEvent):
+            return claim.events
+        return [one for one in claim.events if isinstance(one.event, MessageEvent)]
+
     async def _turn(self, claim: Claim, turn: Turn) -> Later | int:
         """Answer one turn and deliver."""
-        # A scheduled event has no handler yet; what nobody takes is ended without fetching its pictures.
-        if isinstance(turn.event, ScheduledEvent) or not self._dispatcher.accepts(turn.event):
+        if isinstance(turn.event, ScheduledEvent):
+            return await self._digest(claim, turn, turn.event)
+        if self._digests is not None:
+            await self._digests.met(turn.event)
+        # What nobody takes is ended without fetching its pictures.
+        if not self._dispatcher.accepts(turn.event):
             return await self._pass_over(claim, *turn.queued)
         live = self._live(turn.event)
         try:
@@ -194,9 +214,27 @@ class Worker:
             if live is not None:
                 await live.close()
 
+    async def _digest(self, claim: Claim, turn: Turn, event: ScheduledEvent) -> Later | int:
+        if self._digests is None:
+            return await self._pass_over(claim, *turn.queued)
+        try:
+            with self._digests.turnstile.passing(claim.lane):
+                record = await self._digests.answer(turn.queued[0], event)
+        except EngineUnavailable as error:
+            return await self._away(claim, turn, error)
+        except (ContextTooLong, RequestRejected) as error:
+            return await self._dead(claim, turn, str(error))
+        except Exception as error:
+            log.exception("the digest %s failed", event.id)
+            return await self._again(claim, turn, f"{type(error).__name__}: {error}", None)
+        return await self._finish(claim, record)
+
     async def _pass_over(self, claim: Claim, *queued: QueuedEvent) -> int:
         """End events that get no answer."""
-        done = await self._store.complete(claim, TurnRecord(tuple(one.seq for one in queued)))
+        first = queued[0].event
+        session = self._session(first) if isinstance(first, MessageEvent) else ""
+        seen = await self._witness.overheard(queued)
+        done = await self._store.complete(claim, TurnRecord(tuple(one.seq for one in queued), session, seen=seen))
         for one in queued:
             await self._tell(one.event, "unanswered")
         return done.pending
@@ -214,10 +252,7 @@ class Worker:
             event, images, missing = await self._intake.fetch(event, self._adapters, self._session(event))
             reply = await self._reply(claim, turn, event, missing, live)
         except EngineUnavailable as error:
-            if not error.asked and self._clock.now() - turn.received_at < self._config.give_up_after:
-                # The engine is being left alone: that is not this message's fault, and no try of it.
-                return Later(backoff(self._config, self._clock, 0, error.retry_after))
-            return await self._again(claim, turn, str(error), error.retry_after)
+            return await self._away(claim, turn, error)
         except ContextTooLong:
             reply = Reply((Text(_TOO_LONG),))
         except RequestRejected as error:
@@ -282,8 +317,9 @@ class Worker:
         )
 
     def _record(self, turn: Turn, event: MessageEvent, images: tuple[Image, ...], reply: Reply | None) -> TurnRecord:
+        seen = self._witness.answered(turn, event, reply)
         if reply is None:
-            return TurnRecord(turn.seqs)
+            return TurnRecord(turn.seqs, session=self._session(event), seen=seen)
         return TurnRecord(
             turn.seqs,
             session=self._session(event),
@@ -292,7 +328,13 @@ class Worker:
             deliveries=plan(reply, event, self._limits(event)),
             images=images,
             change=reply.change,
+            seen=seen,
+            report=self._published(reply),
         )
+
+    def _published(self, reply: Reply) -> Report | None:
+        """As its page shows it: masked like the history."""
+        return reply.published.map_text(redact) if reply.published and self._redacted else reply.published
 
     def _kept(self, message: Message) -> Message:
         """As it goes to the history: with private numbers masked where that is wished."""
@@ -305,15 +347,27 @@ class Worker:
         adapter = self._adapters.get(event.conversation.platform)
         return adapter.limits_for(event.conversation) if adapter else Limits()
 
+    async def _away(self, claim: Claim, turn: Turn, error: EngineUnavailable) -> Later | int:
+        if not error.asked and self._clock.now() - turn.received_at < self._config.give_up_after:
+            # The engine is being left alone: that is not this message's fault, and no try of it.
+            return Later(backoff(self._config, self._clock, 0, error.retry_after))
+        return await self._again(claim, turn, str(error), error.retry_after)
+
     async def _again(self, claim: Claim, turn: Turn, error: str, asked: float | None) -> Later | int:
         """Count a failed try; after the last one the turn is dead and its sender told so."""
         if turn.attempts + 1 < self._config.attempts:
             await self._store.retry_event(claim, turn.seqs, error)
             return Later(backoff(self._config, self._clock, turn.attempts, asked))
+        return await self._dead(claim, turn, error)
+
+    async def _dead(self, claim: Claim, turn: Turn, error: str) -> Later | int:
+        """No more tries."""
         log.error("turn %s of %s is dead: %s", turn.seqs, claim.lane, error)
         apology: tuple[Delivery, ...] = ()
         if isinstance(turn.event, MessageEvent) and turn.event.to_me:
             apology = plan(Reply((Text(_DEAD),)), turn.event, self._limits(turn.event), f"dead {claim.fence}")
+        if isinstance(turn.event, ScheduledEvent) and self._digests is not None:
+            await self._digests.failed(turn.event.id, error, lost=False)
         return await self._finish(claim, TurnRecord(turn.seqs, deliveries=apology, error=error))
 
     async def _finish(self, claim: Claim, record: TurnRecord, live: LiveDraft | None = None) -> Later | int:

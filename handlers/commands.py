@@ -120,6 +120,14 @@ async def _pictures(event: MessageEvent, context: Context, argument: str) -> Rep
     return _say("\n".join(lines))
 
 
+@_command("撤回报告 withdraw", "撤回最近一篇报告：网页打不开，也不再发文件", "撤回报告 撤回这篇报告 撤回上一篇报告")
+async def _withdraw(event: MessageEvent, context: Context, argument: str) -> Reply:
+    latest = await context.reports.latest(context.session) if context.reports else None
+    if latest is None or latest.report is None:
+        return _say("没有可以撤回的报告。" if latest is None else "最近的报告已经撤回了。")
+    return _say(f"已撤回《{latest.report.title}》，它的网页打不开了。", SessionChange(withdraw=latest.report.id))
+
+
 @_command("额度 quota", "今天还能问多少", "查看额度 剩余额度 我的额度")
 async def _quota(event: MessageEvent, context: Context, argument: str) -> Reply:
     return _say(await context.limiter.report(event) if context.limiter else "这里不限用量。")

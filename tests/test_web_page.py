@@ -240,14 +240,14 @@ async def test_it_is_shown_as_it_is_written_and_can_be_stopped(tmp_path: Path, b
             try:
                 async for chunk in super().stream(request):
                     yield chunk
-                    if not chunk.finish_reason and asked(request) == "长文":
+                    if not chunk.finish_reason and asked(request) == "慢慢说":
                         await asyncio.Event().wait()
             finally:
                 self.left.set()
 
     async with place(tmp_path, browser) as at:
         at.engine.__class__ = Endless
-        await at.ask("长文")
+        await at.ask("慢慢说")
         await expect(at.answer(0)).to_have_text("关于", timeout=PATIENCE)
         await at.page.locator("#stop").click()
         await at.finished(0)

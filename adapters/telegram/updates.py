@@ -5,6 +5,7 @@ https://core.telegram.org/bots/api#update
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from bot.message import Image, Mention, Part, Quote, Text, user
 
 # Ids have up to 52 bits today; a signed 64-bit number is what the API promises to stay within.
 LEAST, MOST = -(2**63), 2**63 - 1
+_PUBLIC = re.compile(r"[A-Za-z0-9_]{4,32}")
 CHAT_TYPES: dict[str, ChatType] = {"private": "private", "group": "group", "supergroup": "group"}
 
 
@@ -82,8 +84,21 @@ def _event(message: dict[str, Any], update_id: str, conversation: Conversation, 
             reply_to=_id(replied, "message_id") if replied else "",
             mentions=mentions,
             album=payload.optional_identifier(message, "media_group_id"),
+            platform_data=_link(message, message_id),
         )
     )
+
+
+def _link(message: dict[str, Any], message_id: str) -> dict[str, str]:
+    """The address of a supergroup's message; other chats have none. https://core.telegram.org/api/links#message-links"""
+    chat = payload.fields(message, "chat")
+    name, number = chat.get("username"), _id(chat, "id")
+    if chat.get("type") != "supergroup":
+        return {}
+    if isinstance(name, str) and _PUBLIC.fullmatch(name):
+        return {"link": f"https://t.me/{name}/{message_id}"}
+    # Bot API ids of supergroups are the channel's own behind -100; only members can follow such a link.
+    return {"link": f"https://t.me/c/{number[4:]}/{message_id}"} if number.startswith("-100") else {}
 
 
 def answers(replied: dict[str, Any] | None, bot: Bot) -> bool:

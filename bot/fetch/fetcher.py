@@ -29,7 +29,8 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 # A connection that cannot be made ends well before the whole, so that `sent_maybe` is never in doubt for it.
 CALL_TIMEOUT: Final = aiohttp.ClientTimeout(total=15.0, connect=8.0)
 # Compressed bodies could swell beyond the cap; pictures gain nothing by it.
-_PICTURE_HEADERS: Final = {"Accept": "image/*, */*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "Kantu"}
+_PLAIN_HEADERS: Final = {"Accept-Encoding": "identity", "User-Agent": "Kantu"}
+_PICTURES: Final = "image/*, */*;q=0.1"
 
 
 class ForbiddenAddress(OSError):
@@ -72,7 +73,19 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self._config.fetch_timeout):
-                return await self._follow(url, hosts, headers)
+                return await self._follow(url, hosts, headers, _PICTURES, self._config.max_bytes)
+        except _TooLong:
+            raise refused("too_many_bytes", self._config) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _fetch_failed(error) from None
+
+    async def document(self, url: str, accept: str, cap: int) -> bytes:
+        """GET a text of at most `cap` bytes by the rules for pictures. accept: its media types. Raises FetchFailed."""
+        try:
+            async with asyncio.timeout(self._config.fetch_timeout):
+                return await self._follow(url, None, NO_HEADERS, accept, cap)
+        except _TooLong:
+            raise FetchFailed("too_many_bytes", "这个网址的内容太大了。") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _fetch_failed(error) from None
 
@@ -132,32 +145,32 @@ class Fetcher:
         for session in sessions.values():
             await session.close()
 
-    async def _follow(self, url: str, hosts: frozenset[str] | None, headers: Mapping[str, str]) -> bytes:
+    async def _follow(
+        self, url: str, hosts: frozenset[str] | None, headers: Mapping[str, str], accept: str, cap: int
+    ) -> bytes:
         first = ""
         for _ in range(_REDIRECTS + 1):
             target = check(url, hosts=hosts, trusted=self._trusted)
             origin = str(target.url.origin())
             first = first or origin
-            body, location = await self._hop(target, headers if origin == first else NO_HEADERS)
+            wanted = {**_PLAIN_HEADERS, "Accept": accept, **(headers if origin == first else NO_HEADERS)}
+            body, location = await self._hop(target, wanted, cap)
             if location is None:
                 return body
             url = urljoin(str(target.url), location)
         raise FetchFailed("too_many_redirects", "图片网址跳转次数太多，打不开。")
 
-    async def _hop(self, target: Target, headers: Mapping[str, str]) -> tuple[bytes, str | None]:
+    async def _hop(self, target: Target, headers: Mapping[str, str], cap: int) -> tuple[bytes, str | None]:
         """One request: the body, or where to go instead."""
         session = self._session("trusted" if target.trusted else "guarded")
         async with session.get(
-            target.url, allow_redirects=False, timeout=_NO_TIMEOUT, headers={**_PICTURE_HEADERS, **headers}
+            target.url, allow_redirects=False, timeout=_NO_TIMEOUT, headers=headers
         ) as response:
             if response.status in _REDIRECT_STATUS and "Location" in response.headers:
                 return b"", response.headers["Location"]
             if not 200 <= response.status < 300:
                 raise _bad_status(response.status)
-            try:
-                return await _read(response, self._config.max_bytes), None
-            except _TooLong:
-                raise refused("too_many_bytes", self._config) from None
+            return await _read(response, cap), None
 
     def _session(self, kind: str) -> aiohttp.ClientSession:
         session = self._sessions.get(kind)

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from bot.event import Forget, SessionChange
 from bot.message import Image, Message
 from bot.references import Known
+from bot.store import reports, seen, subscriptions
 from bot.store.schema import DEAD, NEW, QUEUED, delivery, event, media, metadata, turn
 
 session = Table(
@@ -110,6 +111,8 @@ def recall(connection: Connection, key: str, turns: int) -> Memory:
 def apply(connection: Connection, upsert: Any, key: str, change: SessionChange, now: float) -> list[str]:
     """Carry out a turn's change; returns the SHA-256 of pictures that nobody refers to any more."""
     orphans: list[str] = []
+    if change.withdraw:
+        reports.withdraw(connection, key, change.withdraw)
     if change.forget:
         orphans = _forget(connection, key, change.forget)
     values = {
@@ -144,10 +147,10 @@ def picture_numbers(connection: Connection, key: str) -> dict[str, int]:
     return {row.sha256: row.number for row in connection.execute(_PICTURES, {"s": key})}
 
 
-def expire(connection: Connection, before: float, keep_turns: int) -> list[str]:
+def expire(connection: Connection, before: float, keep_turns: int, now: float) -> list[str]:
     """Forget turns and pictures older than `before` and all but the newest `keep_turns` of each session.
 
-    Returns the SHA-256 of pictures that nobody refers to any more.
+    Reports go when their pages end, at their own time. Returns the SHA-256 of pictures that nobody refers to any more.
     """
     connection.execute(delete(turn).where(turn.c.at < before))
     surplus = (
@@ -156,10 +159,11 @@ def expire(connection: Connection, before: float, keep_turns: int) -> list[str]:
         .subquery()
     )
     connection.execute(delete(turn).where(turn.c.id.in_(select(surplus.c.id).where(surplus.c.place > 2 * keep_turns))))
-    gone = connection.execute(select(picture.c.sha256).where(picture.c.at < before).distinct()).scalars().all()
+    gone = set(connection.execute(select(picture.c.sha256).where(picture.c.at < before).distinct()).scalars())
     connection.execute(delete(picture).where(picture.c.at < before))
     connection.execute(delete(session).where(session.c.used_at < before))
-    return _orphans(connection, gone)
+    gone |= {*seen.expire(connection, before), *reports.expire(connection, now)}
+    return _orphans(connection, sorted(gone))
 
 
 def _forget(connection: Connection, key: str, what: Forget) -> list[str]:
@@ -173,17 +177,21 @@ def _forget(connection: Connection, key: str, what: Forget) -> list[str]:
     connection.execute(update(session).where(session.c.key == key).values(focus="[]", summary="", summarised_to=0))
     if what != "everything":
         return []
-    gone = connection.execute(select(picture.c.sha256).where(picture.c.session == key).distinct()).scalars().all()
+    gone = set(connection.execute(select(picture.c.sha256).where(picture.c.session == key).distinct()).scalars())
     connection.execute(delete(picture).where(picture.c.session == key))
     connection.execute(delete(session).where(session.c.key == key))
-    return _orphans(connection, gone)
+    return _orphans(connection, sorted(gone.union(seen.forget(connection, key), reports.forget(connection, key))))
 
 
 def _orphans(connection: Connection, gone: Sequence[str]) -> list[str]:
-    """Of these pictures, those that no session has left and no unfinished event names; their metadata goes."""
+    """Of these pictures, those that no session, digest, subscription or report has left and no unfinished event names.
+
+    Their metadata goes.
+    """
     if not gone:
         return []
     kept = set(connection.execute(select(picture.c.sha256).where(picture.c.sha256.in_(gone))).scalars())
+    kept |= seen.shown(connection, gone) | reports.shown(connection, gone) | subscriptions.shown(connection, gone)
     orphans = [sha256 for sha256 in gone if sha256 not in kept and not awaited(connection, sha256)]
     connection.execute(delete(media).where(media.c.sha256.in_(orphans)))
     return orphans

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,16 +21,19 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from bot.clock import Clock
 from bot.config import StoreConfig
 from bot.errors import LeaseLost, StoreFull
-from bot.event import Delivery, Event, SessionChange
-from bot.message import Image, Message
-from bot.store import letters, queries, rows, sessions
+from bot.event import Delivery, Event
+from bot.store import letters, queries, rows, seen, sessions
 from bot.store import statements as sql
 from bot.store.database import DiskGuard, open_database
 from bot.store.inbox import Batch, Claim, ClaimRequest, Inbox
+from bot.store.record import Completed, TurnRecord
+from bot.store.reports import Reports
 from bot.store.rows import QueuedDelivery
 from bot.store.sessions import Memory
+from bot.store.subscriptions import Subscriptions, posted
 from bot.store.usage import Usage
 from bot.store.writer import Writer
+from bot.subscription import Seen, Subscription
 
 T = TypeVar("T")
 _NO_CURSORS: Mapping[str, str] = {}
@@ -38,36 +41,6 @@ _NO_CURSORS: Mapping[str, str] = {}
 #: So many webhooks waiting at once are a flood; it is over when there were fewer for so many seconds.
 _FLOOD = 8
 _FLOOD_LASTS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRecord:
-    """What a finished turn leaves: `seqs` are the events it answered, the last one names it.
-
-    question and answer go to the history of `session` (None: nothing is remembered); error marks the events
-    dead instead of done; images are the pictures that were kept, with their numbers.
-    """
-
-    seqs: tuple[int, ...]
-    session: str = ""
-    question: Message | None = None
-    answer: Message | None = None
-    deliveries: tuple[Delivery, ...] = ()
-    images: tuple[Image, ...] = ()
-    change: SessionChange = field(default_factory=SessionChange)
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """A turn is on disk: its deliveries in order, and how much its lane still owes, these included.
-
-    orphans: SHA-256 of pictures that were forgotten and that nobody else refers to.
-    """
-
-    deliveries: tuple[QueuedDelivery, ...]
-    pending: int
-    orphans: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +65,12 @@ class Store:
         self._writer = Writer(engine, asyncio.get_running_loop())
         self._inbox = Inbox(self._upserts, config, clock)
         self.usage = Usage(self._write, self._read, self._upserts.insert, clock)
+        self.reports = Reports(self._write, self._read, self._upserts.insert, clock)
+        self.subscriptions = Subscriptions(self._write, self._read, self._upserts.insert, clock)
         self._reading = engine.execution_options(reading=True)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
+        #: which messages are kept for digests
+        self.watch = seen.Watch()
         #: set whenever a lane may have become claimable
         self.wake = asyncio.Event()
         self._accepting = 0
@@ -218,12 +195,17 @@ class Store:
         if record.session:
             sessions.add_pictures(connection, record.session, record.images, last, now)
             orphans = sessions.apply(connection, self._upserts.insert, record.session, record.change, now)
+            if record.report is not None:
+                self.reports.publish(connection, record.session, record.report)
+        seen.add(connection, record.session, last, record.seen)
+        if record.digest is not None:
+            posted(connection, record.digest)
         said = [record.question, record.answer]
         turns = [rows.turn_row(record.session, last, n, message, now) for n, message in enumerate(said) if message]
         if turns:
             connection.execute(sql.ADD_TURN, turns)
-        if record.images:
-            connection.execute(self._upserts.add_media, [rows.media_row(image, now) for image in record.images])
+        if record.pictures:
+            connection.execute(self._upserts.add_media, [rows.media_row(image, now) for image in record.pictures])
         return Completed(_queue_deliveries(connection, last, record.deliveries, now), pending, tuple(orphans))
 
     async def retry_event(self, claim: Claim, seqs: Sequence[int], error: str) -> None:
@@ -302,14 +284,19 @@ class Store:
         """What a session remembers, with its last `turns` turns, oldest first."""
         return await self._read(lambda connection: sessions.recall(connection, session, turns))
 
+    async def seen(self, subscription: Subscription, since: float, until: float) -> list[Seen]:
+        """What a subscription's sources said from `since` on, before `until` (seconds), oldest first."""
+        masked = self.watch.redacted
+        return await self._read(lambda connection: seen.read(connection, subscription, since, until, redacted=masked))
+
     async def picture_numbers(self, session: str) -> dict[str, int]:
         """The newest number of each of a session's pictures, by SHA-256."""
         return await self._read(lambda connection: sessions.picture_numbers(connection, session))
 
     async def expire(self, keep_days: float, keep_turns: int) -> list[str]:
         """Forget old turns and pictures; returns the SHA-256 of pictures whose files may go."""
-        before = self._clock.now() - keep_days * 86_400
-        return await self._write(_expire, (before, keep_turns))
+        now = self._clock.now()
+        return await self._write(_expire, (now - keep_days * 86_400, keep_turns, now))
 
     async def awaits(self, sha256: str) -> bool:
         """An event that is unfinished or dead names this picture."""
@@ -392,5 +379,5 @@ def _queue_deliveries(
     return tuple(QueuedDelivery(id, state, 0, one, now) for id, state, one in zip(ids, states, deliveries, strict=True))
 
 
-def _expire(connection: Connection, arguments: Sequence[tuple[float, int]]) -> list[list[str]]:
-    return [sessions.expire(connection, before, keep_turns) for before, keep_turns in arguments]
+def _expire(connection: Connection, arguments: Sequence[tuple[float, int, float]]) -> list[list[str]]:
+    return [sessions.expire(connection, before, keep_turns, now) for before, keep_turns, now in arguments]

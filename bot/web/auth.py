@@ -34,8 +34,9 @@ _LOGIN_BYTES: Final = 8 << 10
 _SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 _EXEMPT: Final = {"/healthz", "/readyz"}
 _EXEMPT_BELOW: Final = "/webhook/"
-#: Served to anyone who may reach the server: they hold no secret, and the login page needs them.
-_OPEN: Final = {"/", "/login", "/static/{name}"}
+#: Served to anyone who may reach the server: they hold no secret, and the login page needs them; a report's address
+#: is its secret.
+_OPEN: Final = {"/", "/login", "/static/{name}", "/r/{id}", "/r/{id}/{picture}"}
 
 
 def check_exposure(config: ServerConfig) -> None:
@@ -75,7 +76,9 @@ class Auth:
             return await handler(request)
         response = await self._respond(request, handler)
         if not response.prepared:
-            response.headers.update(SECURITY_HEADERS)
+            # A page may be stricter.
+            for name, value in SECURITY_HEADERS.items():
+                response.headers.setdefault(name, value)
         return response
 
     async def index(self, http: web.Request) -> web.Response:
