@@ -1,12 +1,15 @@
 """The local engine at full size on one card: GLM-4.6V-Flash's shape, random weights.
 
-    python benchmarks/engine_gpu.py [--weights bf16,fp8,int8,int4] [--peers] [--json OUT]
+    python benchmarks/engine_gpu.py [--weights bf16,fp8,int8,int4] [--stall 512,1024] [--peers] [--json OUT]
 
 Prints, in one run: the card's copy bandwidth and what reading the weights once would take at it (the limit), then per
 kind of weight: start to first answer, first token of a new picture (1,008 × 756: 972 tokens) and of a second question
 about it, milliseconds per token at 1 to 64 sequences, and memory. First tokens count from the moment the prompt is
-encoded: reading a PNG takes the CPU. --peers: transformers' `generate` in the same run. The weights are random: this
-says nothing about what is answered.
+encoded: reading a PNG takes the CPU. Guesses (prompt lookup): tokens per second of one and of eight answers where all
+guesses are right, and where all are wrong, as ratios of none made. --stall: for chunks of so many prompt tokens, the
+longest step of eight running answers while a prompt with a picture of 972 and one of 6,132 tokens comes in, and the
+first token of the former. --peers: transformers' `generate` in the same run. The weights are random: this says nothing
+about what is answered.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from collections.abc import Sequence as List
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +38,34 @@ from full_size_glm import full_size
 from bot.engine.base import GenerateRequest, SamplingParams
 from bot.engine.local.cache import BlockCache
 from bot.engine.local.linear import make_dense, make_packed
+from bot.engine.local.lookup import Lookup
 from bot.engine.local.loop import Loop
 from bot.engine.local.model import Model
 from bot.engine.local.runner import Runner
 from bot.engine.local.sampler import Defaults, Sampler
-from bot.engine.local.sequence import Sequence
+from bot.engine.local.scheduler import GUESSES
+from bot.engine.local.sequence import Row, Sequence
 from bot.message import Image, user
 
 BLOCK = 16
+CHUNK = 512
 CONTEXT = 8192
+#: a token that is said again and again
+SAID = 1000
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Bench:
     """One engine without its thread: steps are taken by hand."""
 
-    def __init__(self, kind: str, folder: Path, blocks: int) -> None:
+    def __init__(self, kind: str, folder: Path, blocks: int, chunk: int = CHUNK, guesses: int = 0) -> None:
         torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         self.model: Model = full_size(folder, torch.device("cuda"), make_dense if kind == "bf16" else make_packed(kind))
         self.loaded = time.perf_counter() - started
         self.runner = Runner(self.model, blocks, BLOCK)
-        self.loop = Loop(self.runner, BlockCache(blocks, BLOCK), Sampler(Defaults()), most_running=64, chunk=2048)
+        self.loop = Loop(self.runner, BlockCache(blocks, BLOCK), Sampler(Defaults()), most_running=64, chunk=chunk)
+        self.loop.scheduler.guesses = guesses
         self.runner.warm()
         self.numbers = iter(range(1 << 30))
         self.first_answer(self.submit(picture(0), "这是什么？", 8))
@@ -91,9 +101,9 @@ class Bench:
         self.loop.step()
 
 
-def picture(seed: int) -> bytes:
-    """Noise of 1,008 × 756 pixels, as PNG."""
-    pixels = np.random.default_rng(seed).integers(0, 255, (756, 1008, 3), np.uint8)
+def picture(seed: int, size: tuple[int, int] = (1008, 756)) -> bytes:
+    """Noise, as PNG. size: width and height in pixels."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), np.uint8)
     buffer = io.BytesIO()
     Pictures.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -148,7 +158,79 @@ def measure(kind: str, folder: Path, bandwidth: float) -> dict[str, Any]:
     found["first_token_again_ms"] = 1000 * statistics.median(again[1:])
     found["ms_per_token"] = {batch: 1000 * decode(bench, batch) for batch in BATCHES}
     found["tokens_per_s"] = {batch: 1000 * batch / ms for batch, ms in found["ms_per_token"].items()}
+    found["guessing"] = {batch: guessing(bench, batch, found["ms_per_token"][batch]) for batch in (1, 8)}
     found["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    return found
+
+
+class Fixed(Lookup):
+    """Guesses that are all right or all wrong."""
+
+    def __init__(self, token: int) -> None:
+        super().__init__()
+        self.token = token
+
+    def guess(self, tokens: List[int], most: int) -> list[int]:
+        return [self.token] * most
+
+
+class Same(Sampler):
+    """Picks as always, and then says the same token."""
+
+    def pick(self, logits: torch.Tensor, rows: List[Row]) -> list[int]:
+        return [SAID] * len(super().pick(logits, rows))
+
+
+def guessing(bench: Bench, batch: int, plain_ms: float) -> dict[str, float]:
+    """Tokens per second beside those without guesses."""
+    found: dict[str, float] = {}
+    sampler = bench.loop._sampler
+    bench.loop._sampler = Same(Defaults())
+    bench.loop.scheduler.guesses = GUESSES
+    for name, token in (("right", SAID), ("wrong", SAID + 1)):
+        running = [bench.submit(picture(1), f"第{number}个问题", 1000, f"g{number}") for number in range(batch)]
+        for one in running:
+            one.lookup = Fixed(token)
+        while any(one.new_tokens < 8 for one in running):
+            bench.step()
+        torch.cuda.synchronize()
+        started, before = time.perf_counter(), sum(one.new_tokens for one in running)
+        for _ in range(40):
+            bench.step()
+        torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+        found[name] = (sum(one.new_tokens for one in running) - before) / seconds * plain_ms / 1000 / batch
+        for one in running:
+            bench.loop.cancel(one)
+        bench.step()
+    bench.loop._sampler = sampler
+    bench.loop.scheduler.guesses = 0
+    return found
+
+
+def stall(folder: Path, chunk: int) -> dict[str, Any]:
+    """Eight answers under way when a prompt with a picture comes in."""
+    bench = Bench("bf16", folder, 16 * 8192 // BLOCK, chunk)
+    found: dict[str, Any] = {"chunk": chunk}
+    alone = [bench.first_answer(bench.submit(picture(200 + n), "这是什么？", 2, f"a{n}")) for n in range(4)]
+    found["first_token_alone_ms"] = 1000 * statistics.median(alone[1:])
+    running = [bench.submit(picture(1), f"第{number}个问题", 4000, f"s{number}") for number in range(8)]
+    while any(one.new_tokens < 8 for one in running):
+        bench.step()
+    for name, size in (("972", (1008, 756)), ("6132", (2352, 2044))):
+        longest, firsts = 0.0, []
+        for number in range(3):
+            new = bench.submit(picture(300 + number, size), "这是什么？", 2, f"{name}{number}")
+            times: list[float] = []
+            while new.new_tokens == 0 and not new.finish:
+                started = time.perf_counter()
+                bench.step()
+                torch.cuda.synchronize()
+                times.append(time.perf_counter() - started)
+            if number:
+                longest, firsts = max(longest, *times), [*firsts, sum(times)]
+        found[f"longest_step_{name}_ms"] = 1000 * longest
+        found[f"first_token_{name}_ms"] = 1000 * statistics.median(firsts)
     return found
 
 
@@ -197,6 +279,7 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="bf16,fp8,int8,int4")
+    parser.add_argument("--stall", default="")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -204,7 +287,12 @@ def main() -> int:
     rows: list[dict[str, Any]] = [{"card": torch.cuda.get_device_name(), "copy_TBps": bandwidth / 1e12}]
     print(json.dumps(rows[0]), flush=True)
     with tempfile.TemporaryDirectory() as name:
-        for kind in options.weights.split(","):
+        for chunk in filter(None, options.stall.split(",")):
+            rows.append(stall(Path(name), int(chunk)))
+            print(json.dumps(rows[-1]), flush=True)
+            gc.collect()
+            torch.cuda.empty_cache()
+        for kind in filter(None, options.weights.split(",")):
             try:
                 rows.append(measure(kind, Path(name), bandwidth))
                 if kind == "int4":

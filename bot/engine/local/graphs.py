@@ -11,14 +11,10 @@ from torch import Tensor
 
 from bot.engine.local.attention import KeyValues
 from bot.engine.local.model import Model, Paged
-from bot.engine.local.sequence import Sequence
+from bot.engine.local.sequence import Row
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 MOST_ROWS = SIZES[-1]
-
-#: a sequence and the place of one of its tokens, which is text
-Row = tuple[Sequence, int]
-
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
@@ -67,7 +63,7 @@ class DecodeGraphs:
         host[:size, 2] = -1
         for number, (one, place) in enumerate(rows):
             slot = one.blocks[place // block_size] * block_size + place % block_size
-            host[number, :4] = one.tokens[place], one.position(place), slot, place + 1
+            host[number, :4] = *one.fed(place, place + 1), one.position(place), slot, place + 1
             host[number, 4 : 4 + len(one.blocks)] = one.blocks
         self._inputs[:size].copy_(self._host[:size], non_blocking=True)
 

@@ -6,7 +6,7 @@ One file per family in `models/`. Shapes: N tokens of any number of sequences, o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -118,8 +118,12 @@ class Model(ABC):
         """Tokens of a picture of so many pixels."""
 
     @abstractmethod
-    def see(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """Features of pictures, [tokens, D] each, in the model's dtype on its device."""
+    def see(self, pictures: Sequence[Picture]) -> Iterator[list[Tensor]]:
+        """Features of pictures in their order, [tokens, D] each, in the model's dtype on its device.
+
+        They come one or several at a time; an empty list is a pause, in which answers go on. What lies between two of
+        them should take no more than about 20 ms on a card.
+        """
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
