@@ -16,6 +16,7 @@ from bot.engine.local.sequence import Row
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 MOST_ROWS = SIZES[-1]
 
+
 @dataclass(frozen=True, slots=True)
 class _Graph:
     """A captured step and where it leaves its logits."""
