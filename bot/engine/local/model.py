@@ -42,12 +42,14 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt in tokens. positions: int64 [axes, len(ids)]; the answer's token number i (from 0) has position
-    `next_position + i` on every axis. spans: in order, not overlapping."""
+    `next_position + i` on every axis. spans: in order, not overlapping. unpenalised: so many tokens at the beginning may
+    be repeated at no penalty."""
 
     ids: tuple[int, ...]
     spans: tuple[Span, ...]
     positions: Tensor
     next_position: int
+    unpenalised: int = 0
 
 
 class Attend(Protocol):

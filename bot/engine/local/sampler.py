@@ -71,8 +71,9 @@ class Sampler:
     def _penalise(self, logits: Tensor, rows: List[Row]) -> None:
         for scores, (one, place) in zip(logits, rows, strict=True):
             penalty = self._penalty(one.sampling)
-            if penalty != 1.0:
-                said = torch.tensor(sorted(set(one.fed(0, place + 1))), device=logits.device)
+            words = sorted(set(one.fed(one.prompt.unpenalised, place + 1))) if penalty != 1.0 else []
+            if words:
+                said = torch.tensor(words, device=logits.device)
                 score = scores[said]
                 scores[said] = torch.where(score < 0, score * penalty, score / penalty)
 
