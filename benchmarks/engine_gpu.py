@@ -1,15 +1,17 @@
-"""The local engine at full size on one card: GLM-4.6V-Flash's shape, random weights.
+"""The local engine at full size on one card: GLM-4.6V-Flash's or XComposer2-VL-7B's shape, random weights.
 
-    python benchmarks/engine_gpu.py [--weights bf16,fp8,int8,int4] [--stall 512,1024] [--peers] [--json OUT]
+    python benchmarks/engine_gpu.py [--model xcomposer2] [--weights bf16,fp8,int8,int4] [--stall 512,1024] [--both]
+                                    [--peers] [--json OUT]
 
 Prints, in one run: the card's copy bandwidth and what reading the weights once would take at it (the limit), then per
-kind of weight: start to first answer, first token of a new picture (1,008 × 756: 972 tokens) and of a second question
+kind of weight: start to first answer, first token of a new picture (GLM: 972 tokens, XComposer2: 1,225) and of a second question
 about it, milliseconds per token at 1 to 64 sequences, and memory. First tokens count from the moment the prompt is
 encoded: reading a PNG takes the CPU. Guesses (prompt lookup): tokens per second of one and of eight answers where all
 guesses are right, and where all are wrong, as ratios of none made. --stall: for chunks of so many prompt tokens, the
 longest step of eight running answers while a prompt with a picture of 972 and one of 6,132 tokens comes in, and the
-first token of the former. --peers: transformers' `generate` in the same run. The weights are random: this says nothing
-about what is answered.
+first token of the former. --both: both models in INT4 on the card at once, contexts of 8,192 and 32,768 tokens: peak
+memory, and the first token of questions while a report is read and written. --peers: transformers' `generate` in the
+same run. The weights are random: this says nothing about what is answered.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import json
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence as List
@@ -33,7 +36,8 @@ from PIL import Image as Pictures
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from full_size_glm import full_size
+import full_size_glm
+import full_size_xcomposer2
 
 from bot.engine.base import GenerateRequest, SamplingParams
 from bot.engine.local.cache import BlockCache
@@ -58,10 +62,12 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 class Bench:
     """One engine without its thread: steps are taken by hand."""
 
-    def __init__(self, kind: str, folder: Path, blocks: int, chunk: int = CHUNK, guesses: int = 0) -> None:
+    def __init__(
+        self, kind: str, folder: Path, blocks: int, chunk: int = CHUNK, guesses: int = 0, model: str = "glm"
+    ) -> None:
         torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
-        self.model: Model = full_size(folder, torch.device("cuda"), make_dense if kind == "bf16" else make_packed(kind))
+        self.model: Model = build(model, kind, folder)
         self.loaded = time.perf_counter() - started
         self.runner = Runner(self.model, blocks, BLOCK)
         self.loop = Loop(self.runner, BlockCache(blocks, BLOCK), Sampler(Defaults()), most_running=64, chunk=chunk)
@@ -99,6 +105,12 @@ class Bench:
     def step(self) -> None:
         self.loop.take()
         self.loop.step()
+
+
+def build(model: str, kind: str, folder: Path) -> Model:
+    """One of the two, in a folder of its own."""
+    full_size = {"glm": full_size_glm.full_size, "xcomposer2": full_size_xcomposer2.full_size}[model]
+    return full_size(folder / model, torch.device("cuda"), make_dense if kind == "bf16" else make_packed(kind))
 
 
 def picture(seed: int, size: tuple[int, int] = (1008, 756)) -> bytes:
@@ -143,10 +155,10 @@ def decode(bench: Bench, batch: int, steps: int = 100) -> float:
     return seconds
 
 
-def measure(kind: str, folder: Path, bandwidth: float) -> dict[str, Any]:
+def measure(kind: str, folder: Path, bandwidth: float, model: str) -> dict[str, Any]:
     """All figures of one kind of weight."""
-    bench = Bench(kind, folder, blocks=64 * 1280 // BLOCK)
-    found: dict[str, Any] = {"weights": kind, "load_s": bench.loaded, "start_s": bench.start}
+    bench = Bench(kind, folder, blocks=64 * (1280 if model == "glm" else 1536) // BLOCK, model=model)
+    found: dict[str, Any] = {"model": model, "weights": kind, "load_s": bench.loaded, "start_s": bench.start}
     found["model_gb"] = weight_bytes(bench.model) / 1e9
     found["limit_ms"] = 1000 * found["model_gb"] * 1e9 / bandwidth
     new, again = [], []
@@ -248,10 +260,62 @@ def small_memory(kind: str, folder: Path) -> float:
     return torch.cuda.max_memory_allocated() / 1e9
 
 
+def both(folder: Path) -> dict[str, Any]:
+    """Light and heavy in INT4 on one card, each with its thread; questions come while a report is read and written."""
+    torch.cuda.reset_peak_memory_stats()
+    light = Bench("int4", folder, 4 * CONTEXT // BLOCK)
+    heavy = Bench("int4", folder, 4 * CONTEXT // BLOCK, model="xcomposer2")
+    found: dict[str, Any] = {"both": "int4", "peak_gb": torch.cuda.max_memory_allocated() / 1e9}
+    for bench in (light, heavy):
+        bench.loop.start()
+        timed(bench, picture(500), 4)
+    alone = [timed(light, picture(510 + number), 4) for number in range(8)]
+    report = [heavy.submit(picture(600 + number), "写一份报告" * 400, 1500, f"r{number}") for number in range(2)]
+    firsts: list[float] = []
+    while any(one.new_tokens < 1400 for one in report) and len(firsts) < 40:
+        firsts.append(timed(light, picture(520 + len(firsts)), 32))
+    for one in report:
+        heavy.loop.cancel(one)
+    found |= {
+        "report_tokens": sum(one.new_tokens for one in report),
+        "question_alone_ms": 1000 * statistics.median(alone),
+        "question_beside_report_ms": 1000 * statistics.median(firsts),
+        "question_beside_report_worst_ms": 1000 * max(firsts),
+        "questions": len(firsts),
+        "peak_gb_working": torch.cuda.max_memory_allocated() / 1e9,
+    }
+    for bench in (light, heavy):
+        bench.loop.stop()
+        bench.loop.join()
+    return found
+
+
+def timed(bench: Bench, data: bytes, tokens: int) -> float:
+    """Seconds to the first token of a question to an engine whose thread runs; returns at its end."""
+    told: list[float] = []
+    ended = threading.Event()
+
+    def emit(one: Sequence) -> None:
+        if one.new_tokens and not told:
+            told.append(time.perf_counter())
+        if one.finish:
+            ended.set()
+
+    shown = user(Image(sha256=f"{hash(data) & (1 << 64) - 1:016x}", index=1), "右下角的金额是多少元？")
+    prompt = bench.model.encode(GenerateRequest((shown,), {shown.images[0].sha256: data}))
+    number = next(bench.numbers)
+    one = Sequence(number, prompt, SamplingParams(temperature=0.0), str(number), "quick", tokens, emit)
+    started = time.perf_counter()
+    bench.loop.submit(one)
+    ended.wait()
+    return told[0] - started
+
+
 def transformers_generate(folder: Path) -> Iterator[dict[str, Any]]:
     """Its `generate` with the same shape, weights random as well."""
     from transformers import Glm4vConfig, Glm4vForConditionalGeneration
 
+    full_size_glm.write_folder(folder)
     config = Glm4vConfig.from_pretrained(folder)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda"):
@@ -279,7 +343,9 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="bf16,fp8,int8,int4")
+    parser.add_argument("--model", choices=("glm", "xcomposer2"), default="glm")
     parser.add_argument("--stall", default="")
+    parser.add_argument("--both", action="store_true")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -294,14 +360,17 @@ def main() -> int:
             torch.cuda.empty_cache()
         for kind in filter(None, options.weights.split(",")):
             try:
-                rows.append(measure(kind, Path(name), bandwidth))
-                if kind == "int4":
+                rows.append(measure(kind, Path(name), bandwidth, options.model))
+                if kind == "int4" and options.model == "glm":
                     rows[-1]["peak_gb_4_sequences_8192"] = small_memory(kind, Path(name))
             except Exception as error:
                 rows.append({"weights": kind, "error": f"{type(error).__name__}: {error}"[:500]})
             print(json.dumps(rows[-1]), flush=True)
             gc.collect()
             torch.cuda.empty_cache()
+        if options.both:
+            rows.append(both(Path(name)))
+            print(json.dumps(rows[-1]), flush=True)
         if options.peers:
             for row in transformers_generate(Path(name)):
                 rows.append(row)

@@ -72,7 +72,7 @@ class Memory:
     """In place of the Runner. trouble: called with what is about to be computed, may raise."""
 
     def __init__(self, block_size: int) -> None:
-        self.model = SimpleNamespace(stop_ids=frozenset({STOP}))
+        self.model = SimpleNamespace(stop_ids=frozenset({STOP}), device=torch.device("cpu"))
         self.size = block_size
         self.slots: dict[int, object] = {}
         self.trouble: Callable[[list[Sequence]], None] = lambda sequences: None

@@ -15,6 +15,7 @@ from bot.engine.local.runner import Runner
 from bot.engine.local.sampler import NO_TOKEN, Sampler
 from bot.engine.local.scheduler import Plan, Scheduler
 from bot.engine.local.sequence import Finish, Row, Sequence
+from bot.engine.local.turns import turns_of
 from bot.errors import ContextTooLong, EngineUnavailable, RequestRejected
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _FEWEST_BLOCKS = 64
 
 
 class Loop(threading.Thread):
-    """One thread per engine; the device belongs to it alone."""
+    """One thread per engine; engines of one device take turns."""
 
     def __init__(self, runner: Runner, cache: BlockCache, sampler: Sampler, *, most_running: int, chunk: int) -> None:
         super().__init__(name="engine-loop", daemon=True)
@@ -33,6 +34,7 @@ class Loop(threading.Thread):
         self._sampler = sampler
         self.scheduler = Scheduler(cache, most_running, chunk)
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._turns = turns_of(runner.model.device)
         self._ending = threading.Lock()
         self.ended = False
 
@@ -62,15 +64,20 @@ class Loop(threading.Thread):
         self._inbox.put(None)
 
     def run(self) -> None:
-        self._guard(self._warm)
+        with self._turns.turn():
+            self._guard(self._warm)
         while self.take(wait=True):
-            self._guard(self.step)
+            self._guard(self._turn)
         with self._ending:
             self.ended = True
         while not self.take():
             pass
         for sequence in self._everybody():
             self._end(sequence, "cancelled")
+
+    def _turn(self) -> None:
+        with self._turns.turn():
+            self.step()
 
     def step(self) -> None:
         """One step for everybody."""
