@@ -4,7 +4,8 @@
                                     [--peers] [--json OUT]
 
 Prints, in one run: the card's copy bandwidth and what reading the weights once would take at it (the limit), then per
-kind of weight: start to first answer, first token of a new picture (GLM: 972 tokens, XComposer2: 1,225) and of a second question
+kind of weight: start to first answer, first token of a new picture (GLM: 972 tokens, XComposer2: 1,225) and of a second
+question
 about it, milliseconds per token at 1 to 64 sequences, and memory. First tokens count from the moment the prompt is
 encoded: reading a PNG takes the CPU. Guesses (prompt lookup): tokens per second of one and of eight answers where all
 guesses are right, and where all are wrong, as ratios of none made. --stall: for chunks of so many prompt tokens, the
@@ -27,6 +28,7 @@ import threading
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence as List
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,14 @@ class Bench:
         self.loop.take()
         self.loop.step()
 
+    def until(self, running: List[Sequence], tokens: int) -> None:
+        """Until each has said so many. Raises RuntimeError where one ends before."""
+        while any(one.new_tokens < tokens for one in running):
+            ended = [one for one in running if one.finish]
+            if ended:
+                raise RuntimeError(f"{ended[0].finish} after {ended[0].new_tokens} tokens: {ended[0].error}")
+            self.step()
+
 
 def build(model: str, kind: str, folder: Path) -> Model:
     """One of the two, in a folder of its own."""
@@ -113,6 +123,7 @@ def build(model: str, kind: str, folder: Path) -> Model:
     return full_size(folder / model, torch.device("cuda"), make_dense if kind == "bf16" else make_packed(kind))
 
 
+@cache
 def picture(seed: int, size: tuple[int, int] = (1008, 756)) -> bytes:
     """Noise, as PNG. size: width and height in pixels."""
     pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), np.uint8)
@@ -139,10 +150,9 @@ def copy_bandwidth() -> float:
 def decode(bench: Bench, batch: int, steps: int = 100) -> float:
     """Seconds per step with `batch` answers under way, each about a picture and of the same length."""
     running = [
-        bench.submit(picture(1 + number % 4), f"第{number}个问题", steps + 40, f"d{number}") for number in range(batch)
+        bench.submit(picture(1 + number % 4), f"第{number}个问题", steps + 400, f"d{number}") for number in range(batch)
     ]
-    while any(one.new_tokens < 8 for one in running):
-        bench.step()
+    bench.until(running, 8)
     torch.cuda.synchronize()
     started = time.perf_counter()
     for _ in range(steps):
@@ -203,8 +213,7 @@ def guessing(bench: Bench, batch: int, plain_ms: float) -> dict[str, float]:
         running = [bench.submit(picture(1), f"第{number}个问题", 1000, f"g{number}") for number in range(batch)]
         for one in running:
             one.lookup = Fixed(token)
-        while any(one.new_tokens < 8 for one in running):
-            bench.step()
+        bench.until(running, 8)
         torch.cuda.synchronize()
         started, before = time.perf_counter(), sum(one.new_tokens for one in running)
         for _ in range(40):
@@ -227,8 +236,7 @@ def stall(folder: Path, chunk: int) -> dict[str, Any]:
     alone = [bench.first_answer(bench.submit(picture(200 + n), "这是什么？", 2, f"a{n}")) for n in range(4)]
     found["first_token_alone_ms"] = 1000 * statistics.median(alone[1:])
     running = [bench.submit(picture(1), f"第{number}个问题", 4000, f"s{number}") for number in range(8)]
-    while any(one.new_tokens < 8 for one in running):
-        bench.step()
+    bench.until(running, 8)
     for name, size in (("972", (1008, 756)), ("6132", (2352, 2044))):
         longest, firsts = 0.0, []
         for number in range(3):

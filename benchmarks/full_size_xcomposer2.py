@@ -67,7 +67,10 @@ def _field(number: int, data: bytes) -> bytes:
 
 def shapes() -> dict[str, tuple[int, ...]]:
     """Of the released checkpoint's tensors."""
-    found: dict[str, tuple[int, ...]] = {"model.tok_embeddings.weight": (VOCABULARY, 4096), "output.weight": (VOCABULARY, 4096)}
+    found: dict[str, tuple[int, ...]] = {
+        "model.tok_embeddings.weight": (VOCABULARY, 4096),
+        "output.weight": (VOCABULARY, 4096),
+    }
     products = {"attention.wqkv": (6144, 4096), "attention.wo": (4096, 4096), "feed_forward.w2": (4096, 14336)}
     products |= dict.fromkeys(("feed_forward.w1", "feed_forward.w3"), (14336, 4096))
     for layer in range(32):

@@ -2,11 +2,12 @@
 
     python benchmarks/xcomposer2_parity.py DIR [--tokenizer FOLDER]
 
-DIR, or each folder in it, holds one of: a checkpoint with cases.json and cases.safetensors (token ids, vision and projected
-features, prefill logits, cached decode steps, greedy ids, answers), layers.json and layers.safetensors (packed 4-bit matrices),
-preprocess.json with pictures (pixels, tilings), *_weights.safetensors with a .json beside (towers and merging of tiles), ids.json
-(the real tokenizer, whose file --tokenizer names). Prints the largest difference of each case; exit status 1 where one is
-more than 1e-4 in float32, where ids or texts differ, or where nothing was found to compare.
+DIR, or each folder in it, holds one of: a checkpoint with cases.json and cases.safetensors (token ids, vision and
+projected features, prefill logits, cached decode steps, greedy ids, answers), layers.json and layers.safetensors
+(packed 4-bit matrices), preprocess.json with pictures (pixels, tilings), *_weights.safetensors with a .json beside
+(towers and merging of tiles), ids.json (the real tokenizer, whose file --tokenizer names). Prints the largest
+difference of each case; exit status 1 where one is more than 1e-4 in float32, where ids or texts differ, or where
+nothing was found to compare.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,9 +39,8 @@ from bot.engine.local.loop import Loop
 from bot.engine.local.model import Picture, Prompt
 from bot.engine.local.models.xcomposer2 import XComposer2, load
 from bot.engine.local.models.xcomposer2_config import TOWER, VisionConfig
-from bot.engine.local.models.xcomposer2_layer import apart
-from bot.engine.local.models.xcomposer2_pictures import PictureReader, normalise
-from bot.engine.local.models.xcomposer2_prompt import PromptWriter, reference_segments
+from bot.engine.local.models.xcomposer2_pictures import PictureReader
+from bot.engine.local.models.xcomposer2_prompt import reference_segments
 from bot.engine.local.models.xcomposer2_tokenizer import Tokenizer
 from bot.engine.local.models.xcomposer2_vision import Tiles, VisionTower, stretched
 from bot.engine.local.runner import Runner
@@ -76,7 +75,8 @@ class Table:
 
     def same(self, what: str, ours: object, theirs: object) -> None:
         """Ids and texts."""
-        self._row(what, ours == theirs, "equal" if ours == theirs else f"{str(ours)[:120]!r}, wanted {str(theirs)[:120]!r}")
+        other = f"{str(ours)[:120]!r}, wanted {str(theirs)[:120]!r}"
+        self._row(what, ours == theirs, "equal" if ours == theirs else other)
 
     def passed_over(self, what: str, why: str) -> None:
         """Not compared."""
@@ -130,10 +130,16 @@ def compare_case(case: Case, model: XComposer2, table: Table, *, exact: bool) ->
         lengths = _lengths(case, embeds)
         for row, length in enumerate(lengths):
             first = embeds.shape[1] - length
-            seen = None if mask is None else mask[row, first:].bool()
+            seen = [] if mask is None else slices(mask[row, first:].tolist())
             compare_row(case, row, embeds[row, first:], seen, model, table, exact=exact)
     if exact and prompt is not None and len(prompt.ids) > 0:
         engine_answers(case, prompt, model, table)
+
+
+def slices(mask: Sequence[int]) -> list[slice]:
+    """Where it is set."""
+    edges = [at for at in range(len(mask) + 1) if (mask[at - 1] if at else 0) != (mask[at] if at < len(mask) else 0)]
+    return [slice(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _lengths(case: Case, embeds: Tensor) -> list[int]:
@@ -167,7 +173,12 @@ def prompt_of(case: Case, model: XComposer2, pictures: Sequence[Picture], table:
         return None
     history = [(asked, answered) for asked, answered in facts.get("history", [])]
     segments = reference_segments(
-        model._tokenizer, facts["query"], history, facts.get("meta_instruction", ""), len(pictures), variant=model._config.variant
+        model._tokenizer,
+        facts["query"],
+        history,
+        facts.get("meta_instruction", ""),
+        len(pictures),
+        variant=model._config.variant,
     )
     short = model._writer.parts(segments)
     if "parts" in facts:
@@ -182,20 +193,20 @@ def prompt_of(case: Case, model: XComposer2, pictures: Sequence[Picture], table:
 
 @torch.inference_mode()
 def compare_row(
-    case: Case, row: int, x: Tensor, seen: Tensor | None, model: XComposer2, table: Table, *, exact: bool
+    case: Case, row: int, x: Tensor, seen: Sequence[slice], model: XComposer2, table: Table, *, exact: bool
 ) -> None:
     """Logits of the prompt and of cached steps after it, over the engine's own blocks."""
     length = len(x)
     memory = KeyValues(model.shape, -(-(length + 16) // BLOCK), BLOCK, model.dtype, CPU)
     blocks = torch.arange(memory.keys.shape[1])
 
-    def run(x: Tensor, first: int, last: int, seen: Tensor | None) -> Tensor:
+    def run(x: Tensor, first: int, last: int, seen: Sequence[slice] = ()) -> Tensor:
         places = torch.arange(first, last)
         attend = BlockAttention(memory, places, [Part(0, last - first, last, blocks[: -(-last // BLOCK)])])
         positions = torch.stack([places, torch.full_like(places, last - 1)])
         return model.logits(model.layers(x.to(model.dtype), positions, attend, seen))
 
-    logits = run(x, 0, length, seen if seen is not None and bool(seen.any()) else None)
+    logits = run(x, 0, length, seen)
     name = f" of row {row}" if row or case.facts.get("kind") == "batch" else ""
     wanted = case.tensors["logits"][row, -length:] if case.tensors["logits"].dim() == 3 else case.tensors["logits"]
     table.near(f"prefill logits{name}", logits, wanted)
@@ -204,7 +215,7 @@ def compare_row(
     if greedy is None or steps is None:
         return
     greedy, steps = (greedy[row], steps[row]) if greedy.dim() == 2 else (greedy, steps)
-    found = [run(model.embed(greedy[n : n + 1]), length + n, length + n + 1, None)[0] for n in range(len(steps))]
+    found = [run(model.embed(greedy[n : n + 1]), length + n, length + n + 1)[0] for n in range(len(steps))]
     table.near(f"decode logits{name}", torch.stack(found), steps)
     if exact:
         table.same(f"first greedy id{name}", int(logits[-1].argmax()), int(greedy[0]))
@@ -239,7 +250,9 @@ def engine_answers(case: Case, prompt: Prompt, model: XComposer2, table: Table) 
 
 def answer(prompt: Prompt, model: XComposer2, most: int, penalty: float, *, stop: bool) -> list[int]:
     blocks = -(-(len(prompt.ids) + most) // BLOCK) + 1
-    loop = Loop(Runner(model, blocks, BLOCK), BlockCache(blocks, BLOCK), Sampler(Defaults()), most_running=1, chunk=1 << 20)
+    loop = Loop(
+        Runner(model, blocks, BLOCK), BlockCache(blocks, BLOCK), Sampler(Defaults()), most_running=1, chunk=1 << 20
+    )
     kept, model.stop_ids = model.stop_ids, model.stop_ids if stop else frozenset()
     one = Asked(0, prompt, SamplingParams(0.0, repetition_penalty=penalty), "", "report", most, lambda _: None)
     loop.submit(one)
@@ -350,7 +363,8 @@ def formula(k: int, height: int, width: int) -> Tensor:
     """The pixels that the recordings are of."""
     y, x = np.arange(height, dtype=np.float64)[:, None], np.arange(width, dtype=np.float64)[None, :]
     channels = [
-        np.sin((0.011 + 0.004 * k) * (c + 1) * x) + np.cos((0.013 + 0.003 * k) * y * (c + 1) + 0.5 * c) for c in range(3)
+        np.sin((0.011 + 0.004 * k) * (c + 1) * x) + np.cos((0.013 + 0.003 * k) * y * (c + 1) + 0.5 * c)
+        for c in range(3)
     ]
     return torch.from_numpy(np.stack(channels).astype(np.float32))
 

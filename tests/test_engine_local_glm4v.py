@@ -150,7 +150,7 @@ def run(model: Glm4v, prompt: Prompt, answer: tuple[int, ...] = (), features: Se
         x[span.start : span.start + span.picture.tokens] = feature
     after = prompt.next_position + torch.arange(len(answer)).expand(3, -1)
     attend = Everything()
-    x = model.layers(x, torch.cat((prompt.positions, after), dim=1), attend, None)
+    x = model.layers(x, torch.cat((prompt.positions, after), dim=1), attend, ())
     assert attend.calls == list(range(model.shape.layers))
     return model.logits(x)
 

@@ -1,7 +1,8 @@
 """Where checkpoints lie and what their files say of them, without torch.
 
 Folders of Hugging Face's and ModelScope's own caches are found. Safetensors are read, and torch's own files where there
-are none, by a reader that takes tensors only: no code that comes with a checkpoint is run. Sources: https://huggingface.co/docs/huggingface_hub/guides/manage-cache and
+are none, by a reader that takes tensors only: no code that comes with a checkpoint is run. Sources:
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache and
 https://huggingface.co/docs/safetensors; ModelScope's `modelscope.hub.utils.utils.model_id_to_dir`.
 """
 
@@ -154,8 +155,8 @@ def weight_files(folder: Path) -> list[Path]:
     """The files of weights, all there. Raises ConfigError."""
     where = placed(folder)
     if where is None:
-        found = [sorted(folder.glob(name))[:1] for name in _SINGLES]
-        names = {file.name for file in next(filter(None, found), [])} or {SINGLE}
+        found = [file.name for name in _SINGLES for file in sorted(folder.glob(name))]
+        names = set(found[:1]) or {SINGLE}
     else:
         names = set(where.values())
     missing = sorted(name for name in names if not (folder / name).is_file())
@@ -213,6 +214,14 @@ def text_settings(folder: Path) -> Mapping[str, Any]:
     """The decoder's part of config.json. Raises ConfigError."""
     config = _json(folder / "config.json")
     return cast("dict[str, Any]", config.get("text_config") or config)
+
+
+def cache_token_bytes(folder: Path) -> int:
+    """What a token takes in the cache in 16 bits, by config.json."""
+    text = text_settings(folder)
+    heads = int(text.get("num_attention_heads", 32))
+    size = int(text.get("head_dim") or int(text.get("hidden_size", 4096)) // heads)
+    return 4 * int(text.get("num_hidden_layers", 40)) * int(text.get("num_key_value_heads") or heads) * size
 
 
 def _model_type(folder: Path) -> str:

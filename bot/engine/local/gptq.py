@@ -24,7 +24,7 @@ def take_weight(shards: Shards, name: str, shape: tuple[int, int]) -> tuple[Tens
     writes one for every product.
     """
     if f"{name}.qweight" in shards:
-        raise ConfigError(f"{shards.folder}: {name} is quantised by AWQ, which is not supported: take the 16-bit weights")
+        raise ConfigError(f"{shards.folder}: {name} is quantised by AWQ, which is not read: take the 16-bit weights")
     inner = f"{name}.linear" if f"{name}.linear.qweight" in shards or f"{name}.linear.weight" in shards else name
     if f"{inner}.qweight" in shards:
         weight = _quantised(shards, inner, shape)

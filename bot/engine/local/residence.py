@@ -1,8 +1,8 @@
 """Models that do not fit on a device together: who is loaded, and who waits.
 
-One is at home. Another that is asked for waits until the one at home has nothing under way, which then is unloaded. Whoever
-comes later than a waiting model's question waits as well, be it for the model at home: nobody is kept out for ever. The model
-that was given as the first goes home when nobody else has been needed for a while.
+One is at home. Another that is asked for waits until the one at home has nothing under way, which then is unloaded.
+Whoever comes later than a waiting model's question waits as well, be it for the model at home: nobody is kept out for
+ever. The model that was given as the first goes home when nobody else has been needed for a while.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Residence:
         self._leave[name] = leave
 
     @asynccontextmanager
-    async def use(self, name: str) -> AsyncIterator[None]:
+    async def use(self, name: str) -> AsyncGenerator[None]:
         """Be at home for as long as this lasts."""
         self._stop_timer()
         if self.at_home not in ("", name) or self._queue:

@@ -125,25 +125,22 @@ class Runner:
         places = self._ints([one.position(place) for one, place in rows])
         positions = places.expand(self.model.shape.position_axes, -1)
         attend = BlockAttention(self.memory, self._slots(newest), list(self._parts(newest)))
-        return self.model.logits(self.model.layers(self._embed(newest), positions, attend, None))
+        return self.model.logits(self.model.layers(self._embed(newest), positions, attend, ()))
 
     def _embed(self, chunks: List[Chunk]) -> Tensor:
         ids = [token for chunk in chunks for token in chunk.sequence.fed(chunk.start, chunk.end)]
         return self.model.embed(self._ints(ids))
 
-    def _show(self, x: Tensor, chunks: List[Chunk]) -> Tensor | None:
+    def _show(self, x: Tensor, chunks: List[Chunk]) -> list[slice]:
         """Put the features of pictures in the place of their tokens; which rows they are."""
-        under = _under(chunks)
-        if not under:
-            return None
-        seen = torch.zeros(x.shape[0], dtype=torch.bool, device=x.device)
+        seen: list[slice] = []
         first = {id(chunk): row for chunk, row in zip(chunks, _rows(chunks), strict=True)}
-        for chunk, span in under:
+        for chunk, span in _under(chunks):
             start = max(chunk.start, span.start)
             end = min(chunk.end, span.start + span.picture.tokens)
             rows = slice(first[id(chunk)] + start - chunk.start, first[id(chunk)] + end - chunk.start)
             x[rows] = self.features[span.picture.key][start - span.start : end - span.start].to(x.dtype)
-            seen[rows] = True
+            seen.append(rows)
         return seen
 
     def _slots(self, chunks: List[Chunk]) -> Tensor:

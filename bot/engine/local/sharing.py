@@ -1,7 +1,7 @@
 """How the models of one device share its memory: weights first, then caches.
 
-What is left beside the weights is divided in proportion to what each cache would like. Where the models do not fit together,
-each gets all of it, and they take the device in turn (see residence.py).
+What is left beside the weights is divided in proportion to what each cache would like. Where the models do not fit
+together, each gets all of it, and they take the device in turn (see residence.py).
 """
 
 from __future__ import annotations

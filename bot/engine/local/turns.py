@@ -1,15 +1,15 @@
 """One device, several engines: who may use it now.
 
-An engine takes a turn for each step. Turns are given in the order in which they were asked for, so that two busy engines take
-them alternately: a question waits for one step of a report, a report for one step of the questions. While an engine
-captures its graphs, nobody else may touch the device.
+An engine takes a turn for each step. Turns are given in the order in which they were asked for, so that two busy
+engines take them alternately: a question waits for one step of a report, a report for one step of the questions. While
+an engine captures its graphs, nobody else may touch the device.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 
@@ -25,7 +25,7 @@ class Turns:
         self._taken = False
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> Generator[None]:
         """Wait for the device, and have it."""
         gate = self._ask()
         if gate is not None:

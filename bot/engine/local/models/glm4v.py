@@ -114,7 +114,7 @@ class Glm4v(Model):
     def embed(self, ids: Tensor) -> Tensor:
         return F.embedding(ids, self._embedding)
 
-    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Tensor | None) -> Tensor:
+    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Sequence[slice]) -> Tensor:
         cos, sin = self._rotary(positions, x.dtype)
         if self._fused and isinstance(attend, BlockAttention):
             # Triton is there with CUDA only.

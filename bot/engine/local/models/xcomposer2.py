@@ -1,15 +1,17 @@
 """The InternLM-XComposer2 family (VL, composition, their 4-bit checkpoints, 4KHD, 2.5) in plain torch.
 
-Written from the published description of the model and the names in its checkpoints; none of their code is run. Shapes: N
-tokens, D the hidden size. Positions have two axes: a token's place, and the last place that was computed with it first,
-which dynamic NTK scaling asks for; within the context that the model was trained for it changes nothing.
+Written from the published description of the model and the names in its checkpoints; none of their code is run.
+Shapes: N tokens, D the hidden size. Positions have two axes: a token's place, and the last place that was computed with
+it first, which dynamic NTK scaling asks for; within the context that the model was trained for it changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +56,9 @@ class XComposer2(Model):
     """See Model."""
 
     #: the reference's, for requests that leave it open
-    generation = {"do_sample": True, "temperature": 1.0, "top_p": 0.8, "top_k": 50, "repetition_penalty": 1.005}
+    generation: Mapping[str, Any] = MappingProxyType(
+        {"do_sample": True, "temperature": 1.0, "top_p": 0.8, "top_k": 50, "repetition_penalty": 1.005}
+    )
 
     def __init__(
         self,
@@ -126,16 +130,15 @@ class XComposer2(Model):
     def embed(self, ids: Tensor) -> Tensor:
         return F.embedding(ids, self._embedding)
 
-    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Tensor | None) -> Tensor:
+    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Sequence[slice]) -> Tensor:
         cos, sin = self._rotary(positions, x.dtype)
-        rows = None if seen is None else seen.nonzero().squeeze(-1)
         if self._fused and isinstance(attend, BlockAttention):
             # Triton is there with CUDA only.
             from bot.engine.local.models.xcomposer2_step import prefill
 
-            return prefill(x, self._layers, cos, sin, attend, rows)
+            return prefill(x, self._layers, cos, sin, attend, seen)
         for number, layer in enumerate(self._layers):
-            x = layer(x, number, cos, sin, attend, rows)
+            x = layer(x, number, cos, sin, attend, seen)
         return x
 
     def step(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor | None:
@@ -143,7 +146,7 @@ class XComposer2(Model):
             return None
         from bot.engine.local.models.xcomposer2_step import head, step
 
-        cos, sin = self._rotary(positions.expand(AXES, -1), self.dtype)
+        cos, sin = self._rotary.within(positions, self.dtype)
         return head(step(self.embed(ids), self._layers, self._norm, cos, sin, paged), self._head)
 
     def logits(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What an InternLM-XComposer2 folder says about its model: config.json, and the shapes of its tensors.
 
-Three generations share the decoder. 2.0 (VL: pictures of 490 pixels a side, composition: 224) squeezes a picture into one
-square; 4KHD and 2.5 cut it into tiles. What real checkpoints leave to their code (the tower's heads, the scale of
+Three generations share the decoder. 2.0 (VL: pictures of 490 pixels a side, composition: 224) squeezes a picture into
+one square; 4KHD and 2.5 cut it into tiles. What real checkpoints leave to their code (the tower's heads, the scale of
 PLoRA) may be written into config.json under `fixture_only`, as the small models of the tests do.
 Source: the fields of `InternLMXcomposer2Config` and of CLIP ViT-L/14, and the names of the released tensors.
 """
@@ -135,14 +135,13 @@ def variant_of(data: Mapping[str, Any], shards: Shards) -> Variant:
 def _scale(stated: Mapping[str, Any], shards: Shards) -> tuple[float, float]:
     """alpha / rank, which no checkpoint stores: 1 in all of them, but 2 in 4KHD's wqkv, whose rank is 8."""
     if "r" in stated:
-        return stated.get("wqkv_alpha", stated["alpha"]) / stated.get("wqkv_r", stated["r"]), stated["alpha"] / stated["r"]
+        alpha, rank = stated["alpha"], stated["r"]
+        return stated.get("wqkv_alpha", alpha) / stated.get("wqkv_r", rank), alpha / rank
     rank = shards.shape(f"{_FIRST}.Plora_A.weight")[0]
     return (16 / 8 if rank == 8 else 1.0), 1.0
 
 
-def _vision(
-    data: Mapping[str, Any], stated: Mapping[str, Any], variant: Variant, shards: Shards
-) -> VisionConfig:
+def _vision(data: Mapping[str, Any], stated: Mapping[str, Any], variant: Variant, shards: Shards) -> VisionConfig:
     hidden, channels, patch, _ = shards.shape(f"{TOWER}.embeddings.patch_embedding.weight")
     places = shards.shape(f"{TOWER}.embeddings.position_embedding.weight")[0]
     side = int((places - 1) ** 0.5) * patch

@@ -1,7 +1,7 @@
 """A decoder layer of the InternLM-XComposer2 family: InternLM2's, with partial LoRA on the tokens of pictures.
 
-The checkpoint keeps q, k and v of a key-value group together. Here they are taken apart, and within each head of q and k
-the halves that turn together become neighbours, as the kernels have them: products of q and k stay what they are.
+The checkpoint keeps q, k and v of a key-value group together. Here they are taken apart, and within each head of q and
+k the halves that turn together become neighbours, as the kernels have them: products of q and k stay what they are.
 Shapes: N tokens, D the hidden size, R a rank, S values of a head.
 """
 
@@ -40,9 +40,11 @@ class Rotary:
 
     def __call__(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """cos and sin [N, S] of positions [2, N]: place and `last`; each angle twice."""
-        angles = positions[0, :, None].float() * self._scaled(positions[1] + 1)
-        angles = angles.repeat_interleave(2, dim=-1)
-        return angles.cos().to(dtype), angles.sin().to(dtype)
+        return _angles(positions[0, :, None].float() * self._scaled(positions[1] + 1), dtype)
+
+    def within(self, places: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The same for places [N] of sequences that are no longer than the context."""
+        return _angles(places[:, None].float() * self._frequencies, dtype)
 
     def _scaled(self, lengths: Tensor) -> Tensor:
         """Frequencies [N, S / 2], or the same for all [S / 2], for total lengths [N]."""
@@ -50,9 +52,14 @@ class Rotary:
         if not config.ntk:
             return self._frequencies
         size, longer = config.head_size, lengths.double() / config.context
+        # Shorter ones come out below 1.
         grown = (config.ntk * longer - (config.ntk - 1)).clamp(min=1.0) ** (size / (size - 2))
-        base = torch.where(lengths > config.context, config.theta * grown, config.theta).float()
-        return 1.0 / base[:, None] ** self._steps
+        return 1.0 / (config.theta * grown).float()[:, None] ** self._steps
+
+
+def _angles(angles: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    twice = angles.repeat_interleave(2, dim=-1)
+    return twice.cos().to(dtype), twice.sin().to(dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,16 @@ class Plora:
     down: Tensor
     ups: tuple[Tensor, ...]
 
-    def add(self, y: Tensor, x: Tensor, rows: Tensor | None) -> Tensor:
-        """y [N, outputs] with the products of x [N, inputs] added in some rows; y changes."""
-        if rows is None:
-            return y
-        inner = F.linear(x[rows], self.down).split([up.shape[1] for up in self.ups], dim=-1)
-        found = [F.linear(part, up) for part, up in zip(inner, self.ups, strict=True)]
-        return y.index_add_(0, rows, found[0] if len(found) == 1 else torch.cat(found, -1))
+    def add(self, y: Tensor, x: Tensor, seen: Sequence[slice]) -> Tensor:
+        """y [N, outputs] with the products of x [N, inputs] added where pictures are; y changes."""
+        for rows in seen:
+            column = rank = 0
+            inner = F.linear(x[rows], self.down)
+            for up in self.ups:
+                outputs, each = up.shape
+                y[rows, column : column + outputs].addmm_(inner[:, rank : rank + each], up.T)
+                column, rank = column + outputs, rank + each
+        return y
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +101,19 @@ class Layer:
     down_plora: Plora
 
     def __call__(
-        self, x: Tensor, number: int, cos: Tensor, sin: Tensor, attend: Attend, rows: Tensor | None
+        self, x: Tensor, number: int, cos: Tensor, sin: Tensor, attend: Attend, seen: Sequence[slice]
     ) -> Tensor:
-        """x [N, D] in and out; rows: int64, those of pictures, None where there are none."""
+        """x [N, D] in and out; seen: the rows of pictures."""
         config = self.config
         hidden = rms_norm(x, self.before_attention, config.epsilon)
-        heads = self.qkv_plora.add(self.qkv(hidden), hidden, rows).view(len(x), -1, config.head_size)
+        heads = self.qkv_plora.add(self.qkv(hidden), hidden, seen).view(len(x), -1, config.head_size)
         turned = turn(heads[:, : config.heads + config.kv_heads], cos[:, None], sin[:, None])
         query, key = turned[:, : config.heads], turned[:, config.heads :]
         found = attend(number, query, key, heads[:, config.heads + config.kv_heads :]).flatten(1)
-        x = x + self.out_plora.add(self.out(found), found, rows)
+        x = x + self.out_plora.add(self.out(found), found, seen)
         hidden = rms_norm(x, self.before_mlp, config.epsilon)
-        inner = gated_silu(self.gate_up_plora.add(self.gate_up(hidden), hidden, rows))
-        return x + self.down_plora.add(self.down(inner), inner, rows)
+        inner = gated_silu(self.gate_up_plora.add(self.gate_up(hidden), hidden, seen))
+        return x + self.down_plora.add(self.down(inner), inner, seen)
 
     @property
     def biased(self) -> bool:

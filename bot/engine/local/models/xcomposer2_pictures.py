@@ -1,8 +1,9 @@
 """Pictures for the InternLM-XComposer2 family: one square, or tiles and a view of the whole.
 
-Equal to the reference's torchvision transforms on Pillow's pictures. 2.0: squeezed into a square, bicubic. 4KHD and 2.5: the
-longer side becomes `scale` tiles, the other follows, and white fills up the last row of tiles (4KHD: above and below, 2.5:
-below); an upright picture lies down for that and stands up again. The view of the whole comes first, then the tiles.
+Equal to the reference's torchvision transforms on Pillow's pictures. 2.0: squeezed into a square, bicubic. 4KHD and
+2.5: the longer side becomes a number of tiles, the other follows, and white fills up the last row of tiles (4KHD: above
+and below, 2.5: below); an upright picture lies down for that and stands up again. The view of the whole comes first,
+then the tiles.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class PictureReader:
         self._tiles = config.tiles
 
     def read(self, sha256: str, data: bytes, *, several: bool = False) -> Picture:
-        """pixels: [tiles with the whole, 3, side, side], float32; grid: rows and columns of tiles, (1, 1) where there are
-        none. several: the prompt has other pictures too. Raises RequestRejected."""
+        """pixels: [squares, 3, side, side], float32; grid: rows and columns of tiles, (1, 1) where there are none.
+
+        several: the prompt has other pictures too. Raises RequestRejected.
+        """
         try:
             with Pictures.open(io.BytesIO(data)) as opened:
                 image = ImageOps.exif_transpose(opened).convert("RGB")
@@ -83,7 +86,7 @@ class PictureReader:
         return sheet
 
     def cut(self, pixels: Tensor) -> Tensor:
-        """The whole, then the tiles row by row, [tiles + 1, 3, side, side], of pixels [3, rows · side, columns · side]."""
+        """[1 + tiles, 3, side, side]: the whole, then the tiles row by row; pixels [3, rows · side, columns · side]."""
         side = self._side
         whole = F.interpolate(pixels[None], size=(side, side), mode="bicubic")
         rows, columns = pixels.shape[1] // side, pixels.shape[2] // side
@@ -109,5 +112,5 @@ class PictureReader:
 
 def normalise(image: Pictures.Image) -> Tensor:
     """float32 [3, height, width] of an RGB picture."""
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255
+    pixels = torch.as_tensor(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255
     return (pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_DEVIATION)[:, None, None]

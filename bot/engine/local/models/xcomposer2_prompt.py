@@ -2,9 +2,9 @@
 
     [UNUSED_TOKEN_146]user\\n…[UNUSED_TOKEN_145]\\n[UNUSED_TOKEN_146]assistant\\n
 
-A prompt falls into parts at its pictures, each encoded on its own. 2.0: every part that is not empty begins with `<s>`; one
-without pictures begins with two of them, as the reference's does. 4KHD and 2.5: one `<s>`, before everything. Control words
-typed by a user stay text, as do `<ImageHere>` and the like: places for pictures come from the messages alone.
+A prompt falls into parts at its pictures, each encoded on its own. 2.0: every part that is not empty begins with `<s>`;
+one without pictures begins with two of them, as the reference's does. 4KHD and 2.5: one `<s>`, before everything.
+Control words typed by a user stay text, as do `<ImageHere>` and the like: places for pictures come from the messages.
 """
 
 from __future__ import annotations
@@ -72,7 +72,13 @@ class PromptWriter:
 
 
 def reference_segments(
-    tokenizer: Tokenizer, query: str, history: Sequence[tuple[str, str]], system: str, pictures: int, *, variant: Variant
+    tokenizer: Tokenizer,
+    query: str,
+    history: Sequence[tuple[str, str]],
+    system: str,
+    pictures: int,
+    *,
+    variant: Variant,
 ) -> list[Segment]:
     """The segments of the reference's own `chat` strings, whose control words count. Raises RequestRejected.
 

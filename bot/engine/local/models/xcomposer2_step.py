@@ -19,7 +19,10 @@ from bot.engine.local.models.xcomposer2_layer import Layer
 
 
 def step(x: Tensor, layers: Sequence[Layer], final: Tensor, cos: Tensor, sin: Tensor, paged: Paged) -> Tensor:
-    """x [B, D] bfloat16 in, the normed [B, D] that the head reads out. cos, sin: [B, head size]; final: the last norm."""
+    """x [B, D] bfloat16 in, the normed [B, D] that the head reads out.
+
+    cos, sin: [B, head size]; final: the last norm.
+    """
     epsilon = layers[0].config.epsilon
     hidden = pointwise.rms_norm(x, layers[0].before_attention, epsilon)
     for number, layer in enumerate(layers):
@@ -36,20 +39,20 @@ def step(x: Tensor, layers: Sequence[Layer], final: Tensor, cos: Tensor, sin: Te
 
 
 def prefill(
-    x: Tensor, layers: Sequence[Layer], cos: Tensor, sin: Tensor, attend: BlockAttention, rows: Tensor | None
+    x: Tensor, layers: Sequence[Layer], cos: Tensor, sin: Tensor, attend: BlockAttention, seen: Sequence[slice]
 ) -> Tensor:
-    """x [N, D] bfloat16 in, [N, D] before the final norm out; the products are the vendor's. rows: those of pictures."""
+    """x [N, D] bfloat16 in, [N, D] before the final norm out; the products are the vendor's. seen: pictures."""
     epsilon = layers[0].config.epsilon
     hidden = pointwise.rms_norm(x, layers[0].before_attention, epsilon)
     for number, layer in enumerate(layers):
         keys, values = attend.memory.keys[number], attend.memory.values[number]
-        qkv = layer.qkv_plora.add(layer.qkv(hidden), hidden, rows)
+        qkv = layer.qkv_plora.add(layer.qkv(hidden), hidden, seen)
         query = pointwise.rope_and_store(qkv, None, cos, sin, attend.slots, keys, values, layer.config.heads)
         found = attend.stored(number, query).flatten(1)
-        out = layer.out_plora.add(layer.out(found), found, rows)
+        out = layer.out_plora.add(layer.out(found), found, seen)
         x, hidden = pointwise.add_rms_norm(out, x, layer.before_mlp, epsilon)
-        inner = pointwise.gated_silu(layer.gate_up_plora.add(layer.gate_up(hidden), hidden, rows))
-        down = layer.down_plora.add(layer.down(inner), inner, rows)
+        inner = pointwise.gated_silu(layer.gate_up_plora.add(layer.gate_up(hidden), hidden, seen))
+        down = layer.down_plora.add(layer.down(inner), inner, seen)
         following = layers[min(number + 1, len(layers) - 1)].before_attention
         x, hidden = pointwise.add_rms_norm(down, x, following, epsilon)
     return x

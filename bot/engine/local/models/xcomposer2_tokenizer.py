@@ -1,8 +1,9 @@
 """InternLM2's SentencePiece vocabulary as a fast byte-pair tokenizer.
 
-The file is a protobuf of which three fields matter: each piece's text, score and kind; it is read without protobuf's own
-library. SentencePiece merges the neighbours whose joint piece scores highest; so does a list of merges ordered by score, every
-way to split a piece being one. Source: `sentencepiece_model.proto` and `bpe_model.cc` of google/sentencepiece.
+The file is a protobuf of which three fields matter: each piece's text, score and kind; it is read without protobuf's
+own library. SentencePiece merges the neighbours whose joint piece scores highest; so does a list of merges ordered by
+score, every way to split a piece being one. Source: `sentencepiece_model.proto` and `bpe_model.cc` of
+google/sentencepiece.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ class Tokenizer:
         self.controls = {text: ids[text] for text in ("<s>", "</s>", *(word for word in ids if _is_turn_word(word)))}
         silent = {self.unknown, *self.controls.values()}
         #: what an id adds to a text: bytes where it is one of a character's
-        self._says = [
-            "" if number in silent else _said(piece) for number, piece in enumerate(pieces)
-        ]
+        self._says = ["" if number in silent else _said(piece) for number, piece in enumerate(pieces)]
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; nothing in it is a control word."""

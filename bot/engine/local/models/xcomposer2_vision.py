@@ -109,9 +109,9 @@ class Sight:
             if first:
                 yield []
             seen.append(self.tower(pixels[first : first + _BUSY].to(self._device, self._dtype)))
-        apart = torch.cat(seen).split([len(picture.pixels) for picture in group])
+        apart = torch.cat(seen).split_with_sizes([len(picture.pixels) for picture in group])
         merged = [self._merge(part, picture.grid) for part, picture in zip(apart, group, strict=True)]
-        yield list(self.project(torch.cat(merged)).split([len(part) for part in merged]))
+        yield list(self.project(torch.cat(merged)).split_with_sizes([len(part) for part in merged]))
 
     def _merge(self, squares: Tensor, grid: tuple[int, int]) -> Tensor:
         return squares.flatten(0, 1) if self.tiles is None else self.tiles(squares, grid)
@@ -129,9 +129,10 @@ class Tiles:
         """[tokens, 4 V] of the whole and rows · columns tiles, [1 + tiles, G², V]."""
         half, width = self._half, 4 * squares.shape[-1]
         # [squares, row, row in a pair, column, column in a pair, V]
-        fours = squares.view(len(squares), half, 2, half, 2, -1).permute(0, 1, 3, 2, 4, 5).reshape(-1, half, half, width)
+        fours = squares.view(len(squares), half, 2, half, 2, -1).permute(0, 1, 3, 2, 4, 5).flatten(3)
         rows, columns = grid
-        tiles = fours[1:].view(rows, columns, half, half, width).transpose(1, 2).reshape(rows * half, columns * half, width)
+        tiles = fours[1:].view(rows, columns, half, half, width).transpose(1, 2)
+        tiles = tiles.reshape(rows * half, columns * half, width)
         return torch.cat([self._ended(fours[0]), self._whole_end[None], self._ended(tiles)])
 
     def _ended(self, lines: Tensor) -> Tensor:
