@@ -1,7 +1,7 @@
-"""Tiny random checkpoints of the InternLM-XComposer2 family, and a slow decoder to compare with, written from its description.
+"""Tiny random checkpoints of the InternLM-XComposer2 family, and a slow decoder to compare with.
 
-`python tests/tiny_xcomposer2.py FOLDER` writes one. The vocabulary is trained on the spot, as InternLM2's was made: bytes,
-single digits, no space put in front, the words of turns last.
+`python tests/tiny_xcomposer2.py FOLDER` writes one. The vocabulary is trained on the spot, as InternLM2's was made:
+bytes, single digits, no space put in front, the words of turns last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from torch import Tensor
 VOCABULARY = 512
 TOWER = "vit.vision_tower.vision_model"
 _WORDS = (
-    "请 描述 图片 里面 的 颜色 左边 右边 多少 为什么 说明 比较 金额 元 订单 报告 the picture shows a red cat on page with blue boat "
+    "请 描述 图片 里面 的 颜色 左边 右边 多少 为什么 说明 比较 金额 元 订单 报告 "
+    "the picture shows a red cat on page with blue boat "
     "please describe this image and that house near river int main return print def class for in range"
 ).split()
 
@@ -57,7 +58,10 @@ def write_tiny_xcomposer2(
     bins: int = 0,
     changes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a checkpoint folder. variant: as `XComposer2Config.variant`. bins: so many shards of torch.save; 0: safetensors."""
+    """Write a checkpoint folder.
+
+    variant: as `XComposer2Config.variant`. bins: so many shards of torch.save; 0: safetensors.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = {**CONFIG, **(changes or {})}
     if variant == "2.5":
@@ -190,7 +194,8 @@ def slow_logits(
     ends = torch.tensor(last if last is not None else [len(x) - 1] * len(x))
     for layer in range(config["num_hidden_layers"]):
         name = f"model.layers.{layer}"
-        x = x + _slow_attention(tensors, config, name, _slow_norm(tensors, config, f"{name}.attention_norm", x), pictures, ends)
+        h = _slow_norm(tensors, config, f"{name}.attention_norm", x)
+        x = x + _slow_attention(tensors, config, name, h, pictures, ends)
         h = _slow_norm(tensors, config, f"{name}.ffn_norm", x)
         gate = _slow_product(tensors, config, f"{name}.feed_forward.w1", h, pictures)
         up = _slow_product(tensors, config, f"{name}.feed_forward.w3", h, pictures)

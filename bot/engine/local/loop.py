@@ -78,6 +78,9 @@ class Loop(threading.Thread):
     def _turn(self) -> None:
         with self._turns.turn():
             self.step()
+            if self._runner.model.device.type == "cuda":
+                # A piece of a prompt gives nothing to wait for, and would still be computed in the next one's turn.
+                torch.cuda.current_stream().synchronize()
 
     def step(self) -> None:
         """One step for everybody."""
@@ -200,7 +203,7 @@ class Loop(threading.Thread):
         self._emit(sequence)
         if sequence.error:
             self._end(sequence, "failed", sequence.error)
-        elif sequence.text_stop:
+        elif sequence.text_stop or (sequence.priority == "report" and sequence.loops.add(token)):
             self._end(sequence, "stop")
         elif sequence.new_tokens >= sequence.most:
             self._end(sequence, "length")

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from bot.errors import EngineUnavailable
+
 log = logging.getLogger(__name__)
 
 #: unloads a model; nothing of it is under way
@@ -54,8 +56,12 @@ class Residence:
             self._next()
 
     async def close(self) -> None:
-        """Move nobody any more."""
+        """Move nobody any more; who waits is told so by EngineUnavailable."""
         self._stop_timer()
+        for _, gate in self._queue:
+            if not gate.done():
+                gate.set_exception(EngineUnavailable("the engine is closed"))
+        self._queue.clear()
         if self._moving is not None:
             self._moving.cancel()
             await asyncio.gather(self._moving, return_exceptions=True)
@@ -67,10 +73,10 @@ class Residence:
         try:
             await gate
         except asyncio.CancelledError:
-            if gate.done() and not gate.cancelled():
-                self._users -= 1
-            else:
+            if (name, gate) in self._queue:
                 self._queue.remove((name, gate))
+            elif not gate.cancelled() and gate.exception() is None:
+                self._users -= 1
             self._next()
             raise
 

@@ -10,6 +10,7 @@ from bot.engine.base import Priority, SamplingParams
 from bot.engine.local.cache import Content
 from bot.engine.local.lookup import Lookup
 from bot.engine.local.model import Prompt
+from bot.engine.local.repetition import LoopDetector
 
 State = Literal["waiting", "prefill", "decode", "done"]
 Finish = Literal["", "stop", "length", "cancelled", "failed"]
@@ -38,6 +39,7 @@ class Sequence:
     tokens: list[int] = field(init=False)
     draft: list[int] = field(default_factory=list[int])
     lookup: Lookup = field(default_factory=Lookup)
+    loops: LoopDetector = field(default_factory=LoopDetector)
     blocks: list[int] = field(default_factory=list[int])
     chains: list[bytes] = field(default_factory=list[bytes])
     computed: int = 0
