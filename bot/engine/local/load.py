@@ -87,6 +87,11 @@ class WaitingEngine(Engine):
         except EngineUnavailable as error:
             log.error("%s", error)
 
+    async def load(self) -> None:
+        """Load now, even where that takes the other model's place. Raises EngineUnavailable."""
+        async with self._household.use(self._settings):
+            await self._ready()
+
     async def stream(self, request: GenerateRequest) -> AsyncIterator[Chunk]:
         """The answer in pieces, without the model's thinking and marks."""
         async with (
