@@ -70,10 +70,18 @@ class Checks:
         say(check=name, ok=good, **errors)
 
 
+#: outputs and inputs: GLM-4.6V-Flash's layers and head, InternLM2-7B's, and an odd one
+PRODUCTS = (
+    *((4608, 4096), (4096, 4096), (27392, 4096), (4096, 13696), (151552, 4096)),
+    *((6144, 4096), (28672, 4096), (4096, 14336), (92544, 4096)),
+    (1000, 1352),
+)
+
+
 def check_products(check: Checks, kinds: list[str], rows: list[int]) -> None:
-    """Every kind, at shapes with and without a full last block."""
+    """Every kind, at the shapes of both models and at one without a full last block."""
     for kind in kinds:
-        for outputs, inputs in ((4608, 4096), (4096, 13696), (1000, 1352)):
+        for outputs, inputs in PRODUCTS:
             dense = bf16(outputs, inputs, size=0.02)
             weight = dense if kind == "dense" else packing.pack(dense, kind)
             wide = dense.float() if kind == "dense" else packing.unpack(weight)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from random_shards import RandomShards
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from torch import Tensor
 from transformers import Glm4vConfig, Glm4vForConditionalGeneration
 
 from bot.engine.local.linear import MakeLinear
 from bot.engine.local.models.glm4v import Glm4v
 from bot.engine.local.models.glm4v_config import read_config
 from bot.engine.local.models.glm4v_prompt import PromptWriter
-from bot.engine.local.shards import Shards
 
 VOCABULARY = 151_552
 _FIRST_SPECIAL = 151_329
@@ -111,31 +110,8 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-class RandomShards(Shards):
-    """Gives out random tensors instead of a checkpoint's."""
-
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-        self.device = device
-        self.dtype = dtype
-        self._shapes = shapes_of(folder)
-        self._random = torch.Generator(device).manual_seed(1)
-
-    def take(self, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
-        size = self._shapes.pop(name)
-        assert shape in (None, size), name
-        if len(size) == 1:
-            return (torch.ones if name.endswith("weight") else torch.zeros)(size, device=self.device, dtype=self.dtype)
-        return 0.02 * torch.randn(size, device=self.device, dtype=self.dtype, generator=self._random)
-
-    def skip(self, name: str) -> None:
-        self._shapes.pop(name, None)
-
-    def finish(self) -> None:
-        assert not self._shapes, sorted(self._shapes)[:3]
-
-
 def full_size(folder: Path, device: torch.device, make: MakeLinear) -> Glm4v:
     """The model, in bfloat16."""
     write_folder(folder)
-    shards = RandomShards(folder, device, torch.bfloat16)
+    shards = RandomShards(shapes_of(folder), device, torch.bfloat16)
     return Glm4v("random weights", read_config(folder), PromptWriter(folder), shards, make)

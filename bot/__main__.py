@@ -1,4 +1,4 @@
-"""kantu serve | ask | route | doctor | dead | models | bench"""
+"""kantu serve | ask | compare | route | doctor | dead | models | bench"""
 
 from __future__ import annotations
 
@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     ask.set_defaults(run=_ask)
 
+    compare = commands.add_parser("compare", parents=[shared], help="ask both configured models the same question")
+    compare.add_argument("words", nargs="+", metavar="PICTURE… QUESTION", help="picture files, then the question")
+    compare.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    compare.add_argument("--html", metavar="OUT", type=Path, help="also write a page that stands alone")
+    compare.add_argument("--tokens", type=_count, default=1024, metavar="N", help="length of an answer (default: 1024)")
+    compare.set_defaults(run=_compare)
+
     doctor = commands.add_parser("doctor", parents=[shared], help="check the set-up; says how to mend what is wrong")
     doctor.add_argument(
         "--simulate", metavar="PLATFORM", help="run the whole path against a fake chat platform on this machine instead"
@@ -88,9 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     dead.set_defaults(run=_dead)
 
     bench = commands.add_parser("bench", parents=[shared], help="measure how fast a configured model answers")
-    bench.add_argument("size", choices=("light", "heavy"))
+    bench.add_argument("size", choices=("light", "heavy", "compare"), help="one model, or both beside each other")
     bench.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    bench.add_argument("--tokens", type=int, default=128, metavar="N", help="length of an answer (default: 128)")
+    bench.add_argument("--tokens", type=_count, default=128, metavar="N", help="length of an answer (default: 128)")
     bench.set_defaults(run=_bench)
 
     _add_models(commands, shared)
@@ -175,10 +182,36 @@ def _raise_file_limit() -> None:
 
 
 def _ask(options: argparse.Namespace, config: Config) -> int:
-    *names, question = options.words
-    if Path(question).is_file():
-        names, question = options.words, ""
+    names, question = _pictures_and_question(options.words)
     return asyncio.run(_ask_once(names, question, options, config))
+
+
+def _compare(options: argparse.Namespace, config: Config) -> int:
+    from bot.compare import run
+
+    names, question = _pictures_and_question(options.words)
+    return asyncio.run(run(config, names, question, as_json=options.json, page=options.html, tokens=options.tokens))
+
+
+def _pictures_and_question(words: Sequence[str]) -> tuple[Sequence[str], str]:
+    """A last word that is a file is one more picture."""
+    *names, question = words
+    return (words, "") if _is_file(question) else (names, question)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        # A question may be longer than a file's name can be.
+        return False
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
 
 
 async def _ask_once(names: Sequence[str], question: str, options: argparse.Namespace, config: Config) -> int:
@@ -255,6 +288,10 @@ async def _dead_letters(retry: str | None, config: Config) -> int:
 
 
 def _bench(options: argparse.Namespace, config: Config) -> int:
+    if options.size == "compare":
+        from bot.bench_compare import bench_compare
+
+        return asyncio.run(bench_compare(config, as_json=options.json, tokens=options.tokens))
     from bot.bench import bench
 
     return asyncio.run(bench(config, options.size, as_json=options.json, tokens=options.tokens))

@@ -18,7 +18,7 @@ from aiohttp import web
 from bot import feeds
 from bot.adapter import Adapter
 from bot.clock import Clock
-from bot.config import Config, LocalModel, Model, ReaderModel, checked_url, convert
+from bot.config import Config, LocalModel, Model, ModelsConfig, ReaderModel, checked_url, convert
 from bot.digests import Digests
 from bot.dispatcher import Dispatcher
 from bot.engine.base import Engine
@@ -101,8 +101,9 @@ def build_engines(config: Config, clock: Clock) -> EngineChain:
     """Light, heavy and the built-in reader behind both."""
     models = config.models
     folder = Path(config.data_dir)
-    light = _engine(models.light, "light", clock, folder)
-    heavy = None if models.heavy is None else _engine(models.heavy, "heavy", clock, folder)
+    local = _local_engines(models, folder)
+    light = local.get("light") or _engine(models.light, "light", clock)
+    heavy = None if models.heavy is None else local.get("heavy") or _engine(models.heavy, "heavy", clock)
     spare = None
     if models.fallback:
         spare = light if isinstance(models.light, ReaderModel) else _reader()
@@ -128,15 +129,28 @@ async def _lines(reader: ReaderEngine, media: MediaStore, sha256: str) -> tuple[
     return page.lines
 
 
-def _engine(model: Model, role: str, clock: Clock, data_dir: Path) -> Engine:
+def _local_engines(models: ModelsConfig, data_dir: Path) -> dict[str, Engine]:
+    """Those that run here, by role; on one device they share its memory."""
+    from bot.engine.local.load import Household, Settings, WaitingEngine
+
+    roles = {"light": models.light, "heavy": models.heavy}
+    local = {role: model for role, model in roles.items() if isinstance(model, LocalModel)}
+    settings = {role: Settings(**msgspec.structs.asdict(model), role=role) for role, model in local.items()}
+    memory = None if models.memory_gb is None else int(models.memory_gb * 1e9)
+    together = Household(list(settings.values()), memory, models.idle_seconds)
+    apart = len({model.device for model in local.values()}) > 1
+    return {
+        role: WaitingEngine(one, data_dir, Household([one], memory) if apart else together)
+        for role, one in settings.items()
+    }
+
+
+def _engine(model: Model, role: str, clock: Clock) -> Engine:
     if isinstance(model, ReaderModel):
         from bot.engine.reader import ReaderEngine
 
         return ReaderEngine(model)
-    if isinstance(model, LocalModel):
-        from bot.engine.local.load import Settings, WaitingEngine
-
-        return WaitingEngine(Settings(**msgspec.structs.asdict(model)), data_dir)
+    assert not isinstance(model, LocalModel), "made by _local_engines"
     from bot.engine.openai import OpenAIEngine
 
     try:

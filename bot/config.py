@@ -209,11 +209,15 @@ class BreakerConfig(Section, frozen=True):
 class ModelsConfig(Section, frozen=True):
     """light answers quick questions, heavy writes reports (absent: light does).
 
+    memory_gb: for weights and caches of all local models together; None: what is free. idle_seconds: where they do not
+    fit on a device together, after so long without a report the light one takes the heavy one's place again.
     fallback: when a model is away, the next of heavy → light → reader answers and the reply says so.
     """
 
     light: Model = ReaderModel()
     heavy: Model | None = None
+    memory_gb: Positive | None = None
+    idle_seconds: Positive = 300.0
     fallback: bool = True
     breaker: BreakerConfig = BreakerConfig()
 

@@ -1,6 +1,7 @@
 """Checkpoints from Hugging Face and ModelScope, by plain HTTPS into the folders of their own caches.
 
-Only weights in safetensors and the texts that go with them are taken, never pickles and never code. What was broken
+Weights in safetensors and the texts that go with them are taken, never code; torch's own files only where there are no
+safetensors (they are read without running what may be in them). What was broken
 off goes on where it ended; sizes and SHA-256 are checked where the hub gives them. Sources: Hugging Face's Hub API
 (`/api/models/{id}/revision/{revision}?blobs=true`, `/{id}/resolve/…`) and ModelScope's
 (`/api/v1/models/{id}/repo/files`, `/api/v1/models/{id}/repo?FilePath=…`).
@@ -25,7 +26,9 @@ from bot.errors import ConfigError, DownloadFailed
 
 HubName = Literal["huggingface", "modelscope"]
 
-_TAKEN: Final = (".safetensors", ".json", ".jinja", ".txt", ".model")
+_TAKEN: Final = (".json", ".jinja", ".txt", ".model")
+#: the first that is there
+_WEIGHTS: Final = (".safetensors", ".bin")
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 _REVISION = re.compile(r"[A-Za-z0-9_.-]+")
@@ -106,9 +109,10 @@ class Hub:
             folder = self._cache / "models" / model.replace(".", "___")
         if _REVISION.fullmatch(revision) is None:
             raise DownloadFailed(f"{self._base} names no revision of {model}")
-        wanted = [file for file in files if file.path.endswith(_TAKEN)]
-        if not any(file.path.endswith(".safetensors") for file in wanted):
-            raise DownloadFailed(f"{self._base} has no safetensors of {model}")
+        weights = next((kind for kind in _WEIGHTS if any(file.path.endswith(kind) for file in files)), None)
+        if weights is None:
+            raise DownloadFailed(f"{self._base} has no weights of {model}")
+        wanted = [file for file in files if file.path.endswith((weights, *_TAKEN))]
         for file in wanted:
             if _PATH.fullmatch(file.path) is None:
                 raise DownloadFailed(f"{self._base} names a file that is no plain path: {file.path!r}")

@@ -48,8 +48,6 @@ def _list(_options: argparse.Namespace, config: Config) -> int:
 
 
 def _info(options: argparse.Namespace, config: Config) -> int:
-    from bot.engine.local.load import cache_token_bytes
-
     folder = checkpoint.find(options.model)
     facts = checkpoint.look(folder)
     text = checkpoint.text_settings(folder)
@@ -66,7 +64,7 @@ def _info(options: argparse.Namespace, config: Config) -> int:
             (f"memory as {kind}", f"{facts.weight_bytes(kind) / 1e9:.1f} GB")
             for kind in ("bf16", "fp8", "int8", "int4")
         ),
-        ("cache", f"{cache_token_bytes(folder) * 8192 / 1e9:.2f} GB for 8192 tokens"),
+        ("cache", f"{checkpoint.cache_token_bytes(folder) * 8192 / 1e9:.2f} GB for 8192 tokens"),
         ("quantised copies", ", ".join(_copies(folder, config)) or "none"),
     ]
     _print_table(rows)

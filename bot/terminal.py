@@ -1,9 +1,10 @@
-"""`kantu ask` in a terminal: progress while waiting, the answer as it grows, then who gave it and why."""
+"""`kantu ask` and `kantu compare` in a terminal: progress while waiting, and what has come of an answer."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot.drafts import Draft
@@ -12,6 +13,8 @@ from bot.question import Result
 
 _WAITING = "正在看图…"
 _CLEAR = "\r\x1b[K"
+#: seconds between two drawings of a line
+_REDRAW = 0.2
 
 
 def read_pictures(names: Sequence[str]) -> list[bytes]:
@@ -59,3 +62,44 @@ class TerminalDraft(Draft):
             self._shown = ""
         print(text[len(self._shown) :], end="", flush=True)
         self._shown = text
+
+
+class ModelDraft(Draft):
+    """One model's progress on stderr: loading, first token, tokens so far. On anything but a terminal a line a stage.
+
+    It always watches, so that the answer is streamed and its first token has a time.
+    """
+
+    watched = True
+
+    def __init__(self, title: str, count: Callable[[str], int]) -> None:
+        self._title = title
+        self._count = count
+        self._terminal = sys.stderr.isatty()
+        self._asked_at = self._shown_at = 0.0
+        self._first = 0.0
+        self._say("正在加载…")
+
+    def asked(self) -> None:
+        """It is loaded, and has been asked."""
+        self._asked_at = time.monotonic()
+        self._say("正在看图…")
+
+    async def update(self, text: str) -> None:
+        now = time.monotonic()
+        if not self._first:
+            self._first = now - self._asked_at
+            self._say(f"首字 {self._first:.2f} 秒")
+        elif self._terminal and now - self._shown_at > _REDRAW:
+            self._say(f"首字 {self._first:.2f} 秒，{self._count(text)} 词元")
+            self._shown_at = now
+
+    def close(self, outcome: str) -> None:
+        """The last line; it stays."""
+        self._say(outcome)
+        if self._terminal:
+            print(file=sys.stderr)
+
+    def _say(self, stage: str) -> None:
+        begin, end = (_CLEAR, "") if self._terminal else ("", "\n")
+        print(f"{begin}{self._title}：{stage}", end=end, file=sys.stderr, flush=True)

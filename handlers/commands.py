@@ -104,6 +104,11 @@ async def _status(event: MessageEvent, context: Context, argument: str) -> Reply
         f"上下文：{len(context.memory.history) // 2} 轮，{len(context.memory.pictures)} 张图片"
         f"，最多 {light.context_tokens} 词元",
     ]
+    lines += [
+        f"{name}：{state}"
+        for name, state in (("轻模型", light.state()), ("重模型", "" if heavy is light else heavy.state()))
+        if state
+    ]
     if context.facts is not None:
         lines.append(f"待处理：{(await context.facts.counts())['pending']} 条")
     return _say("\n".join(lines))

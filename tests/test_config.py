@@ -112,7 +112,8 @@ def _keys(section: Section) -> set[str]:
 
 
 def test_the_examples_local_model_loads_and_shows_the_defaults() -> None:
-    lines = EXAMPLE.read_text(encoding="utf-8").partition("  # light:\n")[2].splitlines()
+    text = EXAMPLE.read_text(encoding="utf-8").partition("  # light:\n")[2]
+    lines = text.partition("  # heavy:\n")[0].splitlines()
     section = "\n".join(line.removeprefix("  # ") for line in lines if line.startswith("  #   "))
     light = yaml.safe_load(section)
     assert set(light) == {"engine", *LocalModel.__struct_fields__}

@@ -24,7 +24,7 @@ from torch import Tensor
 from bot.budget import estimate_picture
 from bot.engine.base import GenerateRequest
 from bot.engine.local.linear import DenseLinear, Linear
-from bot.engine.local.model import Prompt
+from bot.engine.local.model import Picture, Prompt
 from bot.engine.local.models.glm4v import Glm4v, load
 from bot.engine.local.models.glm4v_config import read_config
 from bot.engine.local.models.glm4v_pictures import PictureReader
@@ -138,22 +138,26 @@ class Everything:
         return found[0].transpose(0, 1)
 
 
+def see(model: Glm4v, pictures: Sequence[Picture]) -> list[Tensor]:
+    return [features for found in model.see(pictures) for features in found]
+
+
 def run(model: Glm4v, prompt: Prompt, answer: tuple[int, ...] = (), features: Sequence[Tensor] | None = None) -> Tensor:
     """Logits of all tokens of a prompt and the answer so far."""
     x = model.embed(torch.tensor([*prompt.ids, *answer]))
-    features = features or model.see([span.picture for span in prompt.spans])
+    features = features or see(model, [span.picture for span in prompt.spans])
     for span, feature in zip(prompt.spans, features, strict=True):
         x[span.start : span.start + span.picture.tokens] = feature
     after = prompt.next_position + torch.arange(len(answer)).expand(3, -1)
     attend = Everything()
-    x = model.layers(x, torch.cat((prompt.positions, after), dim=1), attend, None)
+    x = model.layers(x, torch.cat((prompt.positions, after), dim=1), attend, ())
     assert attend.calls == list(range(model.shape.layers))
     return model.logits(x)
 
 
 def greedy(model: Glm4v, prompt: Prompt, count: int) -> list[int]:
     answer: tuple[int, ...] = ()
-    features = model.see([span.picture for span in prompt.spans])
+    features = see(model, [span.picture for span in prompt.spans])
     while len(answer) < count:
         answer += (int(run(model, prompt, answer, features)[-1].argmax()),)
         if answer[-1] in model.stop_ids:
@@ -243,13 +247,13 @@ def test_the_greedy_answer_is_theirs(folder: Path, model: Glm4v, reference: Any,
 
 def test_features_of_one_picture_do_not_depend_on_others(model: Glm4v, reference: Any) -> None:
     shown = [span.picture for span in model.encode(MANY).spans]
-    together = model.see(shown)
+    together = see(model, shown)
     assert [tuple(features.shape) for features in together] == [(one.tokens, model.shape.hidden) for one in shown]
     for one, features in zip(shown, together, strict=True):
-        assert torch.allclose(model.see([one])[0], features, atol=1e-5)
+        assert torch.allclose(see(model, [one])[0], features, atol=1e-5)
         theirs = reference.model.visual(one.pixels, grid_thw=torch.tensor([[1, *one.grid]])).pooler_output
         assert float((features - theirs).abs().max()) < CLOSE
-    assert model.see([]) == []
+    assert see(model, []) == []
 
 
 def test_bfloat16_is_rounded_where_theirs_is(folder: Path, reference: Any) -> None:

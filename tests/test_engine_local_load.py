@@ -203,7 +203,7 @@ def logits(folder: Path, data_dir: Path, weights: str) -> torch.Tensor:
             found = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
             return found[0].transpose(0, 1)
 
-        x = model.layers(model.embed(torch.tensor(prompt.ids)), prompt.positions, attend, None)
+        x = model.layers(model.embed(torch.tensor(prompt.ids)), prompt.positions, attend, ())
         seen.append(model.logits(x))
     return seen[0]
 

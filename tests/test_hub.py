@@ -169,13 +169,19 @@ async def test_a_path_that_leads_elsewhere_is_refused(fake: FakeHub, tmp_path: P
         await hub(fake, tmp_path).pull(MODEL, quiet)
 
 
-async def test_what_is_not_there_or_has_no_safetensors_is_said_so(fake: FakeHub, tmp_path: Path) -> None:
+async def test_torchs_own_files_are_taken_where_there_are_no_others(fake: FakeHub, tmp_path: Path) -> None:
+    del fake.files["model.safetensors"]
+    folder = await hub(fake, tmp_path).pull(MODEL, quiet)
+    assert sorted(os.listdir(folder)) == ["chat_template.jinja", "config.json", "pytorch_model.bin"]
+
+
+async def test_what_is_not_there_or_has_no_weights_is_said_so(fake: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="no public model zai-org/Other"):
         await hub(fake, tmp_path).pull("zai-org/Other", quiet)
     with pytest.raises(ConfigError, match="is not an id"):
         await hub(fake, tmp_path).pull("../x", quiet)
-    del fake.files["model.safetensors"]
-    with pytest.raises(DownloadFailed, match="no safetensors"):
+    del fake.files["model.safetensors"], fake.files["pytorch_model.bin"]
+    with pytest.raises(DownloadFailed, match="no weights"):
         await hub(fake, tmp_path).pull(MODEL, quiet)
 
 

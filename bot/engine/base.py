@@ -127,6 +127,10 @@ class Engine(ABC):
         """Bytes that the engine holds in this process, by what they are for; empty where nothing is known."""
         return {}
 
+    def state(self) -> str:
+        """For users, in Chinese, where it is not simply there: whether it is loaded; else empty."""
+        return ""
+
     async def start(self) -> None:
         """Load what the first request would otherwise wait for; called once the service listens."""
         return

@@ -1,7 +1,8 @@
 """Where checkpoints lie and what their files say of them, without torch.
 
-Folders of Hugging Face's and ModelScope's own caches are found; only safetensors are ever read, and no code that comes
-with a checkpoint is run. Sources: https://huggingface.co/docs/huggingface_hub/guides/manage-cache and
+Folders of Hugging Face's and ModelScope's own caches are found. Safetensors are read, and torch's own files where there
+are none, by a reader that takes tensors only: no code that comes with a checkpoint is run. Sources:
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache and
 https://huggingface.co/docs/safetensors; ModelScope's `modelscope.hub.utils.utils.model_id_to_dir`.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,10 +24,16 @@ from bot.errors import ConfigError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_TORCH_INDEX = "pytorch_model.bin.index.json"
+#: single files, the first that is there counts
+_SINGLES = (SINGLE, "gptq_model-*.safetensors", "pytorch_model.bin", "gptq_model-*.bin")
 #: the same publisher on ModelScope and on Hugging Face
 _PUBLISHERS = (("ZhipuAI", "zai-org"),)
-_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2, "I16": 2}
 _HEADER_LIMIT = 100 << 20
+#: 4-bit values in an element of auto-gptq's matrices
+_PACKED = 8
+_TORCH_TYPES = {"torch.float32": "F32", "torch.float16": "F16", "torch.bfloat16": "BF16", "torch.int32": "I32"}
+_DECODER = re.compile(r"model\.(language_model\.)?layers\.\d+\.(?!.*(Plora|lora_|qzeros|scales|g_idx))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +61,14 @@ class Facts:
         return int(self.table_values * rest + (others - self.table_values) + self.layer_values * 0.53125)
 
 
+def is_decoder(name: str) -> bool:
+    """A name, of a tensor or a product, is a decoder layer's; what is added to some tokens only is not."""
+    return _DECODER.match(name) is not None
+
+
 def is_layer_matrix(name: str, dimensions: int) -> bool:
     """A tensor is one of those that quantising packs: a matrix of a decoder layer. The rest stays as it is."""
-    return dimensions == 2 and "language_model.layers." in name
+    return dimensions == 2 and is_decoder(name)
 
 
 def huggingface_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -117,26 +130,35 @@ def look(folder: Path) -> Facts:
     for file in weight_files(folder):
         size += file.stat().st_size
         for name, (dtype, shape) in header(file).items():
-            count = prod(shape)
+            count = prod(shape) * (_PACKED if name.endswith(".qweight") else 1)
             values += count
             by_type[dtype] = by_type.get(dtype, 0) + count
             if is_layer_matrix(name, len(shape)):
                 layers += count
-            elif name.endswith("embed_tokens.weight"):
+            elif name.endswith(("embed_tokens.weight", "tok_embeddings.weight")):
                 table += count
     return Facts(folder, kind, FAMILIES.get(kind), size, by_type, values, layers, table)
 
 
+def placed(folder: Path) -> dict[str, str] | None:
+    """File by tensor, as an index says; None without one. Raises ConfigError."""
+    index = next((folder / name for name in (INDEX, _TORCH_INDEX) if (folder / name).is_file()), None)
+    if index is None:
+        return None
+    weights = _json(index).get("weight_map")
+    if not isinstance(weights, dict) or not weights:
+        raise ConfigError(f"{index} has no weight_map")
+    return {name: str(file) for name, file in cast("dict[str, Any]", weights).items()}
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files, all there. Raises ConfigError."""
-    index = folder / INDEX
-    if not index.is_file():
-        names = {SINGLE}
+    """The files of weights, all there. Raises ConfigError."""
+    where = placed(folder)
+    if where is None:
+        found = [file.name for name in _SINGLES for file in sorted(folder.glob(name))]
+        names = set(found[:1]) or {SINGLE}
     else:
-        weights = _json(index).get("weight_map")
-        if not isinstance(weights, dict) or not weights:
-            raise ConfigError(f"{index} has no weight_map")
-        names = {str(name) for name in cast("dict[str, Any]", weights).values()}
+        names = set(where.values())
     missing = sorted(name for name in names if not (folder / name).is_file())
     if missing:
         raise ConfigError(f"{folder} is not complete: {', '.join(missing[:3])} missing")
@@ -144,7 +166,9 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """dtype and shape by tensor, from the beginning of a safetensors file. Raises ConfigError."""
+    """dtype and shape by tensor, without reading the tensors. Raises ConfigError."""
+    if file.suffix == ".bin":
+        return _torch_header(file)
     try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
@@ -158,6 +182,17 @@ def header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     if file.stat().st_size < end:
         raise ConfigError(f"{file} is cut short: {file.stat().st_size} of {end} bytes")
     return found
+
+
+def _torch_header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Of a file of torch.save, which only torch can read."""
+    import torch
+
+    try:
+        tensors: dict[str, Any] = torch.load(file, map_location="meta", weights_only=True, mmap=True)
+        return {name: (_TORCH_TYPES.get(str(one.dtype), "?"), tuple(one.shape)) for name, one in tensors.items()}
+    except Exception as error:  # torch raises what pickle, zipfile and it itself raise
+        raise ConfigError(f"{file} cannot be read: {error}") from error
 
 
 def fingerprint(folder: Path) -> str:
@@ -179,6 +214,14 @@ def text_settings(folder: Path) -> Mapping[str, Any]:
     """The decoder's part of config.json. Raises ConfigError."""
     config = _json(folder / "config.json")
     return cast("dict[str, Any]", config.get("text_config") or config)
+
+
+def cache_token_bytes(folder: Path) -> int:
+    """What a token takes in the cache in 16 bits, by config.json."""
+    text = text_settings(folder)
+    heads = int(text.get("num_attention_heads", 32))
+    size = int(text.get("head_dim") or int(text.get("hidden_size", 4096)) // heads)
+    return 4 * int(text.get("num_hidden_layers", 40)) * int(text.get("num_key_value_heads") or heads) * size
 
 
 def _model_type(folder: Path) -> str:

@@ -11,13 +11,10 @@ from torch import Tensor
 
 from bot.engine.local.attention import KeyValues
 from bot.engine.local.model import Model, Paged
-from bot.engine.local.sequence import Sequence
+from bot.engine.local.sequence import Row
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 MOST_ROWS = SIZES[-1]
-
-#: a sequence and the place of one of its tokens, which is text
-Row = tuple[Sequence, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +39,7 @@ class DecodeGraphs:
         # One transfer a step: ids, positions, slots, lengths, then the table.
         self._host = torch.zeros(rows, 4 + self._blocks, dtype=torch.int32).pin_memory()
         self._inputs = torch.zeros_like(self._host, device=device)
+        self._sent = torch.cuda.Event()
         self._graphs: dict[int, _Graph] = {}
         self._pool: Any = None
 
@@ -62,14 +60,17 @@ class DecodeGraphs:
         return found.logits[: len(rows)]
 
     def _fill(self, rows: List[Row], size: int) -> None:
+        # What was filled in last may still be on its way.
+        self._sent.synchronize()
         host, block_size = self._host.numpy(), self._memory.block_size
         host[:size, :4] = 0
         host[:size, 2] = -1
         for number, (one, place) in enumerate(rows):
             slot = one.blocks[place // block_size] * block_size + place % block_size
-            host[number, :4] = one.tokens[place], one.position(place), slot, place + 1
+            host[number, :4] = *one.fed(place, place + 1), one.position(place), slot, place + 1
             host[number, 4 : 4 + len(one.blocks)] = one.blocks
         self._inputs[:size].copy_(self._host[:size], non_blocking=True)
+        self._sent.record()
 
     def _capture(self, size: int) -> _Graph:
         stream = torch.cuda.Stream()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bot.engine.local.checkpoint import is_decoder
 from bot.engine.local.kernels import packing
 from bot.engine.local.kernels.packing import Packed
 
@@ -92,7 +93,7 @@ def make_packed(kind: str) -> MakeLinear:
     """
 
     def make(name: str, weight: Tensor, bias: Tensor | None) -> Linear:
-        decoder = "language_model.layers." in name
+        decoder = is_decoder(name)
         if not decoder and kind != "int4":
             return DenseLinear(weight, bias)
         return PackedLinear(packing.pack(weight, kind if decoder else "int8"), bias)

@@ -14,10 +14,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from bot.engine.base import Chunk, Engine, GenerateRequest
 from bot.engine.local import checkpoint
+from bot.engine.local.household import Household, Settings
 from bot.engine.visible import Visible
 from bot.errors import ConfigError, EngineUnavailable, KantuError, RequestRejected
 
@@ -37,24 +38,6 @@ _BLOCK = 16
 _AGAIN = 60.0
 #: one model is loaded at a time: each sizes its cache by what the others left
 _LOADING = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """See `bot.config.LocalModel`."""
-
-    model: str
-    weights: Literal["auto", "bf16", "fp32", "fp8", "int8", "int4"] = "auto"
-    device: str = "auto"
-    context_tokens: int = 8192
-    sequences: int = 64
-    memory_gb: float | None = None
-    chunk_tokens: int = 512
-
-    @property
-    def memory(self) -> int | None:
-        """memory_gb in bytes."""
-        return None if self.memory_gb is None else int(self.memory_gb * 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +64,7 @@ class Loaded:
 class WaitingEngine(Engine):
     """A LocalEngine that is loaded when first needed. EngineUnavailable, with the reason, where that fails."""
 
-    def __init__(self, settings: Settings, data_dir: Path) -> None:
+    def __init__(self, settings: Settings, data_dir: Path, household: Household | None = None) -> None:
         self.name = settings.model.rstrip("/").rpartition("/")[2]
         self.context_tokens = settings.context_tokens
         self._settings = settings
@@ -90,18 +73,35 @@ class WaitingEngine(Engine):
         self._coming: asyncio.Future[Loaded] | None = None
         self._loaded: Loaded | None = None
         self._failed_at = 0.0
+        self._household = household or Household([settings])
+        self._household.join(settings, self._leave, self.start)
         # The chat template opens the thinking, so that answers start inside it; learned from the first answer.
         self._starts_thinking = False
 
     async def start(self) -> None:
         """Load; a failure is logged here and told to whoever asks."""
         try:
-            await self._ready()
+            if await self._household.starts(self._settings):
+                async with self._household.use(self._settings):
+                    await self._ready()
         except EngineUnavailable as error:
             log.error("%s", error)
 
+    async def load(self) -> None:
+        """Load now, even where that takes the other model's place. Raises EngineUnavailable."""
+        async with self._household.use(self._settings):
+            await self._ready()
+
     async def stream(self, request: GenerateRequest) -> AsyncIterator[Chunk]:
         """The answer in pieces, without the model's thinking and marks."""
+        async with (
+            self._household.use(self._settings),
+            aclosing(cast("AsyncGenerator[Chunk]", self._stream(request))) as chunks,
+        ):
+            async for chunk in chunks:
+                yield chunk
+
+    async def _stream(self, request: GenerateRequest) -> AsyncIterator[Chunk]:
         loaded = await self._ready()
         view = Visible(hold=self._starts_thinking)
         said = shown = False
@@ -134,6 +134,13 @@ class WaitingEngine(Engine):
             return {}
         return {"weights": self._loaded.weights_bytes, "cache": self._loaded.cache_bytes}
 
+    def state(self) -> str:
+        if self._loaded is not None:
+            return "已加载"
+        if self._household.away(self._settings):
+            return f"未加载（显存放不下两个模型，需要时加载，空闲 {self._household.idle / 60:g} 分钟后换回轻模型）"
+        return "未加载" if self._coming is None else "加载失败" if self._coming.done() else "正在加载"
+
     async def check(self) -> str:
         """What is loaded, or would be: the files are looked at, the device too. Raises ConfigError."""
         if self._loaded is not None:
@@ -143,10 +150,23 @@ class WaitingEngine(Engine):
     async def close(self) -> None:
         """A load under way is given up."""
         self._given_up.set()
+        await self._household.close()
         if self._coming is not None:
             await asyncio.wait([self._coming], timeout=10)
         if self._loaded is not None:
             await self._loaded.engine.close()
+
+    async def _leave(self) -> None:
+        """Give the device back; the next request loads again."""
+        if self._coming is not None and not self._coming.done():
+            await asyncio.wait([self._coming])
+        loaded, self._loaded, self._coming = self._loaded, None, None
+        if loaded is None:
+            return
+        await loaded.engine.close()
+        del loaded
+        await asyncio.to_thread(_collect)
+        log.info("%s is unloaded", self.name)
 
     async def _ready(self) -> Loaded:
         """The loaded engine. Raises EngineUnavailable."""
@@ -180,7 +200,8 @@ class WaitingEngine(Engine):
         def run() -> None:
             try:
                 with _LOADING:
-                    result: Loaded | Exception = load(self._settings, self._data_dir, self._given_up)
+                    settings = self._household.settle(self._settings)
+                    result: Loaded | Exception = load(settings, self._data_dir, self._given_up)
             except KantuError as error:
                 result = error
             except ImportError as error:
@@ -199,6 +220,17 @@ class WaitingEngine(Engine):
         self._starts_thinking = self._starts_thinking or view.unopened
         if view.too_late:
             raise EngineUnavailable("the answer began with thinking that nothing had marked", retry_after=0.0)
+
+
+def _collect() -> None:
+    """Give what an engine held back to the device."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def load(settings: Settings, data_dir: Path, given_up: threading.Event | None = None) -> Loaded:
@@ -222,7 +254,7 @@ def load(settings: Settings, data_dir: Path, given_up: threading.Event | None = 
         block_size=_BLOCK,
         most_running=settings.sequences,
         chunk=settings.chunk_tokens,
-        defaults=defaults(checkpoint.generation_settings(folder)),
+        defaults=defaults({**model.generation, **checkpoint.generation_settings(folder)}),
     )
     seconds = time.monotonic() - started
     loaded = Loaded(engine, folder, placing, weights_bytes, blocks * each, blocks * _BLOCK, seconds)
@@ -268,18 +300,10 @@ def _place(settings: Settings, folder: Path) -> Placing:
 
     checkpoint.family_of(folder)
     facts = checkpoint.look(folder)
-    each = cache_token_bytes(folder)
+    each = checkpoint.cache_token_bytes(folder)
     return choose(
         facts, settings.weights, choose_device(settings.device), settings.memory, settings.context_tokens * each
     )
-
-
-def cache_token_bytes(folder: Path) -> int:
-    """What a token takes in the cache in 16 bits, by config.json."""
-    text = checkpoint.text_settings(folder)
-    heads = int(text.get("num_attention_heads", 32))
-    size = int(text.get("head_dim") or int(text.get("hidden_size", 4096)) // heads)
-    return 4 * int(text.get("num_hidden_layers", 40)) * int(text.get("num_key_value_heads") or heads) * size
 
 
 def _model(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as List
 
 import torch
 
 from bot.engine.local.cache import BlockCache
 from bot.engine.local.runner import Runner
-from bot.engine.local.sampler import Sampler
+from bot.engine.local.sampler import NO_TOKEN, Sampler
 from bot.engine.local.scheduler import Plan, Scheduler
-from bot.engine.local.sequence import Finish, Sequence
-from bot.errors import ContextTooLong, EngineUnavailable
+from bot.engine.local.sequence import Finish, Row, Sequence
+from bot.engine.local.turns import turns_of
+from bot.errors import ContextTooLong, EngineUnavailable, RequestRejected
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ _FEWEST_BLOCKS = 64
 
 
 class Loop(threading.Thread):
-    """One thread per engine; the device belongs to it alone."""
+    """One thread per engine; engines of one device take turns."""
 
     def __init__(self, runner: Runner, cache: BlockCache, sampler: Sampler, *, most_running: int, chunk: int) -> None:
         super().__init__(name="engine-loop", daemon=True)
@@ -32,6 +34,7 @@ class Loop(threading.Thread):
         self._sampler = sampler
         self.scheduler = Scheduler(cache, most_running, chunk)
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._turns = turns_of(runner.model.device)
         self._ending = threading.Lock()
         self.ended = False
 
@@ -54,22 +57,30 @@ class Loop(threading.Thread):
 
     def drop(self, salt: str) -> None:
         """Forget what is cached of one owner."""
-        self._inbox.put(lambda: self.scheduler.drop(salt))
+        self._inbox.put(lambda: self._drop(salt))
 
     def stop(self) -> None:
         """End the thread; what is under way is given up."""
         self._inbox.put(None)
 
     def run(self) -> None:
-        self._guard(self._warm)
+        with self._turns.turn():
+            self._guard(self._warm)
         while self.take(wait=True):
-            self._guard(self.step)
+            self._guard(self._turn)
         with self._ending:
             self.ended = True
         while not self.take():
             pass
         for sequence in self._everybody():
             self._end(sequence, "cancelled")
+
+    def _turn(self) -> None:
+        with self._turns.turn():
+            self.step()
+            if self._runner.model.device.type == "cuda":
+                # A piece of a prompt gives nothing to wait for, and would still be computed in the next one's turn.
+                torch.cuda.current_stream().synchronize()
 
     def step(self) -> None:
         """One step for everybody."""
@@ -106,15 +117,16 @@ class Loop(threading.Thread):
     def _attempt(self, plan: Plan) -> Exception | None:
         """Compute a plan and say what came out; an error changes nothing."""
         try:
-            ready, logits = self._runner.run(plan)
-            tokens = [] if logits is None else self._sampler.pick(logits, ready)
+            plan = self._runner.begin(plan)
+            rows, logits = self._runner.run(plan)
+            tokens = [] if logits is None else self._sampler.pick(logits, rows)
         except Exception as error:
             log.warning("a step with %d sequences failed", len(list(plan.apart())), exc_info=True)
             # Its traceback would keep the step's tensors alive.
             return error.with_traceback(None)
         self.scheduler.computed(plan)
-        for sequence, token in zip(ready, tokens, strict=True):
-            self._say(sequence, token)
+        for sequence, said in _agreed(rows, tokens).items():
+            self._say(sequence, said)
         return None
 
     def _recover(self, plan: Plan, error: Exception) -> None:
@@ -169,7 +181,21 @@ class Loop(threading.Thread):
         elif sequence.new_tokens >= sequence.most:
             self._end(sequence, "length")
 
-    def _say(self, sequence: Sequence, token: int) -> None:
+    def _drop(self, salt: str) -> None:
+        self.scheduler.drop(salt)
+        self._runner.features.forget(salt)
+
+    def _say(self, sequence: Sequence, tokens: Iterable[int]) -> None:
+        for number, token in enumerate(tokens):
+            # What stands before it was a guess, which the step has computed.
+            sequence.computed += 1 if number else 0
+            self._say_one(sequence, token)
+            if sequence.finish:
+                return
+
+    def _say_one(self, sequence: Sequence, token: int) -> None:
+        if token == NO_TOKEN:
+            return self._end(sequence, "failed", RequestRejected("the model's scores are no numbers"))
         sequence.tokens.append(token)
         if token in self._runner.model.stop_ids:
             self._end(sequence, "stop")
@@ -177,7 +203,7 @@ class Loop(threading.Thread):
         self._emit(sequence)
         if sequence.error:
             self._end(sequence, "failed", sequence.error)
-        elif sequence.text_stop:
+        elif sequence.text_stop or (sequence.priority == "report" and sequence.loops.add(token)):
             self._end(sequence, "stop")
         elif sequence.new_tokens >= sequence.most:
             self._end(sequence, "length")
@@ -217,3 +243,17 @@ class Loop(threading.Thread):
             return
         for sequence in self._everybody():
             self._end(sequence, "failed", failure)
+
+
+def _agreed(rows: List[Row], tokens: List[int]) -> Mapping[Sequence, list[int]]:
+    """What each sequence says: its next token, and those after it as long as the guesses before them were right."""
+    said: dict[Sequence, list[int]] = {}
+    for (sequence, place), token in zip(rows, tokens, strict=True):
+        mine = said.setdefault(sequence, [])
+        guessed = place - len(sequence.tokens) + 1
+        if guessed <= 0 or (len(mine) == guessed and mine[-1] == sequence.draft[guessed - 1]):
+            mine.append(token)
+    for sequence, mine in said.items():
+        if sequence.draft:
+            sequence.lookup.judged(len(mine) - 1)
+    return said

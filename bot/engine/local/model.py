@@ -6,9 +6,9 @@ One file per family in `models/`. Shapes: N tokens of any number of sequences, o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -42,12 +42,14 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt in tokens. positions: int64 [axes, len(ids)]; the answer's token number i (from 0) has position
-    `next_position + i` on every axis. spans: in order, not overlapping."""
+    `next_position + i` on every axis. spans: in order, not overlapping. unpenalised: so many tokens at the beginning
+    may be repeated at no penalty."""
 
     ids: tuple[int, ...]
     spans: tuple[Span, ...]
     positions: Tensor
     next_position: int
+    unpenalised: int = 0
 
 
 class Attend(Protocol):
@@ -100,6 +102,8 @@ class Model(ABC):
     stop_ids: frozenset[int]
     #: tokens of prompt and answer together
     context_tokens: int
+    #: how tokens are picked where the checkpoint's generation_config.json says nothing, in its words
+    generation: Mapping[str, Any] = {}
 
     @abstractmethod
     def encode(self, request: GenerateRequest) -> Prompt:
@@ -118,18 +122,22 @@ class Model(ABC):
         """Tokens of a picture of so many pixels."""
 
     @abstractmethod
-    def see(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """Features of pictures, [tokens, D] each, in the model's dtype on its device."""
+    def see(self, pictures: Sequence[Picture]) -> Iterator[list[Tensor]]:
+        """Features of pictures in their order, [tokens, D] each, in the model's dtype on its device.
+
+        They come one or several at a time; an empty list is a pause, in which answers go on. What lies between two of
+        them should take no more than about 20 ms on a card.
+        """
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings [N, D] of ids [N] on the device."""
 
     @abstractmethod
-    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Tensor | None) -> Tensor:
+    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Sequence[slice]) -> Tensor:
         """All decoder layers: x [N, D] and positions [axes, N] in, [N, D] before the final norm out.
 
-        seen: bool [N], which tokens are a picture's (None: none is); some families treat them apart.
+        seen: which of the N tokens are a picture's; some families treat them apart.
         """
 
     def step(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor | None:

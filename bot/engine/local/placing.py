@@ -45,7 +45,7 @@ def choose(facts: Facts, weights: Weights, device: torch.device, memory: int | N
     kind: str = weights
     if kind == "auto":
         room = free_bytes(device) if memory is None else min(memory, free_bytes(device))
-        kinds = ("bf16", "int8", "int4") if device.type == "cuda" else ("fp32", "bf16", "int8", "int4")
+        kinds = kinds_of(device)
         needed = _CONTEXTS * context_bytes + (_CARD_RESERVE if device.type == "cuda" else 0)
         # What works on the CPU is shared with everybody else: half of it is left alone.
         most = room - needed if device.type == "cuda" else room // 2
@@ -54,6 +54,16 @@ def choose(facts: Facts, weights: Weights, device: torch.device, memory: int | N
         raise ConfigError(f"weights: fp8 needs a card of compute capability 8.9; {device} is older: use int8")
     wide = kind == "fp32" or (device.type == "cpu" and kind != "bf16")
     return Placing(device, kind, torch.float32 if wide else torch.bfloat16)
+
+
+def kinds_of(device: torch.device) -> tuple[str, ...]:
+    """What `auto` chooses from, the best first."""
+    return ("bf16", "int8", "int4") if device.type == "cuda" else ("fp32", "bf16", "int8", "int4")
+
+
+def room_of(device: torch.device) -> int:
+    """Bytes for weights and caches of all models together; on the CPU half of what is free."""
+    return free_bytes(device) - _CARD_RESERVE if device.type == "cuda" else free_bytes(device) // 2
 
 
 def cache_blocks(

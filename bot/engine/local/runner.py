@@ -11,9 +11,9 @@ from bot.engine.local.attention import BlockAttention, KeyValues, Part
 from bot.engine.local.features import FeatureCache
 from bot.engine.local.graphs import MOST_ROWS, DecodeGraphs
 from bot.engine.local.linear import has_kernels
-from bot.engine.local.model import Model, Span
+from bot.engine.local.model import Model, Picture, Span
 from bot.engine.local.scheduler import Chunk, Plan
-from bot.engine.local.sequence import Sequence
+from bot.engine.local.sequence import Row
 
 
 class Runner:
@@ -58,29 +58,47 @@ class Runner:
         self.warm()
 
     @torch.inference_mode()
-    def run(self, plan: Plan) -> tuple[list[Sequence], Tensor | None]:
-        """The sequences that get a token in this step, and their logits, float32 [sequences, vocabulary]."""
+    def begin(self, plan: Plan) -> Plan:
+        """Copy blocks and look at pictures; what of the plan can be computed now.
+
+        Looking takes its time: where it is not done, or answers have waited for it, the prompts wait for the next step.
+        """
         for copy in plan.copies:
             self.memory.copy(copy.source, copy.target)
-        ready: list[Sequence] = []
+        wanted: dict[str, Picture] = {}
+        owners: dict[str, set[str]] = {}
+        for chunk, span in _under(plan.prefill):
+            wanted[span.picture.key] = span.picture
+            owners.setdefault(span.picture.key, set()).add(chunk.sequence.salt)
+        if self.features.look(wanted, owners):
+            return plan
+        if plan.decode:
+            return Plan(decode=plan.decode)
+        blind = {chunk for chunk, span in _under(plan.prefill) if span.picture.key not in self.features}
+        return Plan(prefill=tuple(chunk for chunk in plan.prefill if chunk not in blind))
+
+    @torch.inference_mode()
+    def run(self, plan: Plan) -> tuple[list[Row], Tensor | None]:
+        """The rows whose successor is wanted after this step, and their logits, float32 [rows, vocabulary]."""
+        rows: list[Row] = []
         logits: list[Tensor] = []
         if plan.prefill:
-            done = [chunk.sequence for chunk in plan.prefill if chunk.end == len(chunk.sequence.tokens)]
             found = self._prefill(plan.prefill)
             if found is not None:
-                ready += done
+                ended = [chunk for chunk in plan.prefill if _ends_prompt(chunk)]
+                rows += [Row(chunk.sequence, chunk.end - 1) for chunk in ended]
                 logits.append(found)
         if plan.decode:
-            ready += plan.decode
-            logits.append(self._decode(plan.decode))
-        return ready, torch.cat(logits) if logits else None
+            newest = [Chunk(one, len(one.tokens) - 1, len(one.tokens) + len(one.draft)) for one in plan.decode]
+            rows += (decoded := _each(newest))
+            logits.append(self._decode(newest, decoded))
+        return rows, torch.cat(logits) if logits else None
 
     def _prefill(self, chunks: List[Chunk]) -> Tensor | None:
         """Logits of the chunks that end their prompts; None when none does."""
         if self._graphs is not None and _is_short_text(chunks):
             return self._through_graphs(chunks)
-        ids = [token for chunk in chunks for token in chunk.sequence.tokens[chunk.start : chunk.end]]
-        x = self.model.embed(self._ints(ids))
+        x = self._embed(chunks)
         seen = self._show(x, chunks)
         positions = torch.cat([_positions(chunk) for chunk in chunks], 1).to(self.model.device)
         attend = BlockAttention(self.memory, self._slots(chunks), list(self._parts(chunks)))
@@ -91,7 +109,7 @@ class Runner:
     def _through_graphs(self, chunks: List[Chunk]) -> Tensor | None:
         """A few tokens of prompts as if each were an answer's: the next question about what is cached."""
         assert self._graphs is not None
-        rows = [(chunk.sequence, place) for chunk in chunks for place in range(chunk.start, chunk.end)]
+        rows = _each(chunks)
         ends, found = _ends(chunks), list[Tensor]()
         for first in range(0, len(rows), MOST_ROWS):
             logits = self._graphs.run(rows[first : first + MOST_ROWS])
@@ -100,31 +118,29 @@ class Runner:
             found.append(logits[self._ints(here)])
         return torch.cat(found) if ends else None
 
-    def _decode(self, sequences: List[Sequence]) -> Tensor:
-        """One token each."""
+    def _decode(self, newest: List[Chunk], rows: List[Row]) -> Tensor:
+        """The newest token of each, and guesses."""
         if self._graphs is not None:
-            return self._graphs.run([(one, len(one.tokens) - 1) for one in sequences])
-        last = [Chunk(one, len(one.tokens) - 1, len(one.tokens)) for one in sequences]
-        x = self.model.embed(self._ints([one.tokens[-1] for one in sequences]))
-        places = self._ints([one.position(len(one.tokens) - 1) for one in sequences])
+            return self._graphs.run(rows)
+        places = self._ints([one.position(place) for one, place in rows])
         positions = places.expand(self.model.shape.position_axes, -1)
-        attend = BlockAttention(self.memory, self._slots(last), list(self._parts(last)))
-        return self.model.logits(self.model.layers(x, positions, attend, None))
+        attend = BlockAttention(self.memory, self._slots(newest), list(self._parts(newest)))
+        return self.model.logits(self.model.layers(self._embed(newest), positions, attend, ()))
 
-    def _show(self, x: Tensor, chunks: List[Chunk]) -> Tensor | None:
+    def _embed(self, chunks: List[Chunk]) -> Tensor:
+        ids = [token for chunk in chunks for token in chunk.sequence.fed(chunk.start, chunk.end)]
+        return self.model.embed(self._ints(ids))
+
+    def _show(self, x: Tensor, chunks: List[Chunk]) -> list[slice]:
         """Put the features of pictures in the place of their tokens; which rows they are."""
-        under = [(chunk, span) for chunk in chunks for span in chunk.sequence.prompt.spans if _meets(chunk, span)]
-        if not under:
-            return None
-        features = self.features.features([span.picture for _, span in under])
-        seen = torch.zeros(x.shape[0], dtype=torch.bool, device=x.device)
+        seen: list[slice] = []
         first = {id(chunk): row for chunk, row in zip(chunks, _rows(chunks), strict=True)}
-        for chunk, span in under:
+        for chunk, span in _under(chunks):
             start = max(chunk.start, span.start)
             end = min(chunk.end, span.start + span.picture.tokens)
             rows = slice(first[id(chunk)] + start - chunk.start, first[id(chunk)] + end - chunk.start)
-            x[rows] = features[span.picture.key][start - span.start : end - span.start].to(x.dtype)
-            seen[rows] = True
+            x[rows] = self.features[span.picture.key][start - span.start : end - span.start].to(x.dtype)
+            seen.append(rows)
         return seen
 
     def _slots(self, chunks: List[Chunk]) -> Tensor:
@@ -164,14 +180,27 @@ def _rows(chunks: List[Chunk]) -> list[int]:
 def _ends(chunks: List[Chunk]) -> list[int]:
     """The last row of each chunk that ends its prompt."""
     rows = zip(chunks, _rows(chunks), strict=True)
-    return [row + chunk.end - chunk.start - 1 for chunk, row in rows if chunk.end == len(chunk.sequence.tokens)]
+    return [row + chunk.end - chunk.start - 1 for chunk, row in rows if _ends_prompt(chunk)]
+
+
+def _ends_prompt(chunk: Chunk) -> bool:
+    return chunk.end == len(chunk.sequence.tokens)
+
+
+def _each(chunks: List[Chunk]) -> list[Row]:
+    return [Row(chunk.sequence, place) for chunk in chunks for place in range(chunk.start, chunk.end)]
+
+
+def _under(chunks: List[Chunk]) -> list[tuple[Chunk, Span]]:
+    """The pictures that lie under chunks."""
+    return [(chunk, span) for chunk in chunks for span in chunk.sequence.prompt.spans if _meets(chunk, span)]
 
 
 def _is_short_text(chunks: List[Chunk]) -> bool:
     # Two steps take less time than a prompt of few tokens, whose many small kernels keep the card waiting.
     if sum(chunk.end - chunk.start for chunk in chunks) > 2 * MOST_ROWS:
         return False
-    return not any(_meets(chunk, span) for chunk in chunks for span in chunk.sequence.prompt.spans)
+    return not _under(chunks)
 
 
 def _positions(chunk: Chunk) -> Tensor:

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 
 from bot.engine.base import SamplingParams
-from bot.engine.local.sequence import Sequence
+from bot.engine.local.sequence import Row
 
 #: 64-bit finaliser of splitmix64 (Steele, Lea and Flood, 2014): a counter becomes a number that looks random.
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
+
+#: what is picked where a model computed no numbers
+NO_TOKEN = -1
 
 #: Below it the highest logit is all that is left, and dividing would overflow.
 _COLDEST = 1e-4
@@ -51,40 +54,40 @@ class Sampler:
     def __init__(self, defaults: Defaults) -> None:
         self._defaults = defaults
 
-    def greedy(self, sequences: List[Sequence]) -> bool:
-        """Whether the highest logit is all that is asked for."""
-        return all(self._temperature(one.sampling) == 0 and self._penalty(one.sampling) == 1.0 for one in sequences)
-
     @torch.inference_mode()
-    def pick(self, logits: Tensor, sequences: List[Sequence]) -> list[int]:
-        """One token for each row of logits, float32 [sequences, vocabulary]; they are changed in place."""
-        if not self.greedy(sequences):
-            self._penalise(logits, sequences)
-            rows = [at for at, one in enumerate(sequences) if self._temperature(one.sampling) > 0]
-            best = logits.argmax(-1)
-            if rows:
-                index = torch.tensor(rows, device=logits.device)
-                best[index] = self._draw(logits[index], [sequences[at] for at in rows])
-            return _ids(best)
-        return _ids(logits.argmax(-1))
+    def pick(self, logits: Tensor, rows: List[Row]) -> list[int]:
+        """The token after each row, whose logits are float32 [rows, vocabulary]; they are changed in place.
 
-    def _penalise(self, logits: Tensor, sequences: List[Sequence]) -> None:
-        for row, one in zip(logits, sequences, strict=True):
+        NO_TOKEN where the logits are no numbers.
+        """
+        self._penalise(logits, rows)
+        highest, best = logits.max(-1)
+        drawn = [at for at, row in enumerate(rows) if self._temperature(row.sequence.sampling) > 0]
+        if drawn:
+            index = torch.tensor(drawn, device=logits.device)
+            best[index] = self._draw(logits[index], [rows[at] for at in drawn])
+        return _ids(torch.where(highest.isnan(), NO_TOKEN, best))
+
+    def _penalise(self, logits: Tensor, rows: List[Row]) -> None:
+        for scores, (one, place) in zip(logits, rows, strict=True):
             penalty = self._penalty(one.sampling)
-            if penalty != 1.0:
-                said = torch.tensor(sorted(set(one.tokens)), device=logits.device)
-                score = row[said]
-                row[said] = torch.where(score < 0, score * penalty, score / penalty)
+            words = sorted(set(one.fed(one.prompt.unpenalised, place + 1))) if penalty != 1.0 else []
+            if words:
+                said = torch.tensor(words, device=logits.device)
+                score = scores[said]
+                scores[said] = torch.where(score < 0, score * penalty, score / penalty)
 
-    def _draw(self, logits: Tensor, sequences: List[Sequence]) -> Tensor:
+    def _draw(self, logits: Tensor, rows: List[Row]) -> Tensor:
         device = logits.device
-        settings = [one.sampling for one in sequences]
+        settings = [one.sampling for one, _ in rows]
         heat = torch.tensor([self._temperature(one) for one in settings], device=device)
         top_k = torch.tensor([self._top_k(one) for one in settings], device=device)
         top_k = torch.where(top_k > 0, top_k, logits.shape[-1])
         top_p = torch.tensor([self._top_p(one) for one in settings], device=device)
         dice = torch.tensor(
-            [uniform(one.seed, one.new_tokens) for one in sequences], device=device, dtype=torch.float64
+            [uniform(one.seed, place + 1 - len(one.prompt.ids)) for one, place in rows],
+            device=device,
+            dtype=torch.float64,
         )
         ordered, index = (logits / heat[:, None]).sort(dim=-1, descending=True, stable=True)
         rank = torch.arange(logits.shape[-1], device=device)

@@ -1,9 +1,10 @@
 """Which sequences are computed in the next step.
 
 Answers that are being written go on in every step. Beside them, one step computes at most `chunk` tokens of prompts, so
-that a long prompt never stalls the others for long. Questions go before reports, among equals whoever has the fewest
-answers running, then the oldest. When the cache is full, what came last (reports first) goes back to the queue: its
-beginning stays cached as long as there is room. A question also sends reports back to be let in.
+that a long prompt never stalls the others for long; where nobody is stalled, it computes more. Questions go before
+reports, among equals whoever has the fewest answers running, then the oldest. When the cache is full, what came last
+(reports first) goes back to the queue: its beginning stays cached as long as there is room. A question also sends
+reports back to be let in.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from dataclasses import dataclass, field
 
 from bot.engine.local.cache import BlockCache, Hit
 from bot.engine.local.sequence import Sequence
+
+#: of one answer, in one step: a guess that follows seven right ones is seldom right
+_MOST_GUESSES = 7
+#: Beside one answer as many rows as a product on a card takes for little more than one.
+GUESSES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +58,22 @@ class Plan:
             yield sequence, Plan(decode=(sequence,))
 
 
+#: chunks of prompts in one step while no answer waits for it
+_ALONE = 4
+
+
 @dataclass
 class Scheduler:
     """Holds the queue and the running sequences; pure bookkeeping over a BlockCache.
 
-    A sequence must fit into the whole cache: then there is always one that goes on.
+    A sequence must fit into the whole cache: then there is always one that goes on. guesses: of next tokens, that a
+    step may check beside the tokens it computes.
     """
 
     cache: BlockCache
     most_running: int = 64
     chunk: int = 512
+    guesses: int = GUESSES
     waiting: list[Sequence] = field(default_factory=list[Sequence])
     running: list[Sequence] = field(default_factory=list[Sequence])
 
@@ -73,6 +85,7 @@ class Scheduler:
         """The next step; blocks for all of it are taken. Empty when there is nothing to do."""
         self._grow()
         copies = tuple(self._admit())
+        self._guess()
         return Plan(copies, tuple(self._chunks()), tuple(one for one in self.running if one.state == "decode"))
 
     def computed(self, plan: Plan) -> None:
@@ -111,6 +124,7 @@ class Scheduler:
     def _grow(self) -> None:
         """Room for the newest token of each running answer; those that came last give theirs where it is missing."""
         for sequence in sorted(self.running, key=_last):
+            sequence.draft = []
             if sequence.state == "decode" and not self._room(sequence):
                 self._push_back(sequence)
 
@@ -127,11 +141,28 @@ class Scheduler:
             self._push_back(victim)
         return True
 
+    def _guess(self) -> None:
+        """What may follow the newest token of each answer, shared out evenly, where there are blocks to spare."""
+        writing = [one for one in self.running if one.state == "decode"]
+        share = min(_MOST_GUESSES, self.guesses // len(writing)) if writing else 0
+        for sequence in writing:
+            draft = sequence.lookup.guess(sequence.tokens, min(share, sequence.most - sequence.new_tokens - 1))
+            room = len(sequence.blocks) * self.cache.block_size - len(sequence.tokens)
+            if len(draft) > room and (taken := self.cache.take(1)) is not None:
+                sequence.blocks += taken
+                room += self.cache.block_size
+            sequence.draft = draft[:room]
+
+    @property
+    def _prompt_tokens(self) -> int:
+        """Tokens of prompts that the next step may compute."""
+        return self.chunk if any(one.state == "decode" for one in self.running) else _ALONE * self.chunk
+
     def _admit(self) -> Iterator[Copy]:
         """Let in what fits, as long as this step has prompt tokens to spare."""
         while self.waiting:
             sequence = self._next()
-            if self._ahead(sequence) >= self.chunk or not self._seat(sequence):
+            if self._ahead(sequence) >= self._prompt_tokens or not self._seat(sequence):
                 return
             hit = self.cache.find(sequence.content)
             self.cache.hold(hit.blocks)
@@ -191,7 +222,7 @@ class Scheduler:
         return -(-len(sequence.tokens) // self.cache.block_size)
 
     def _chunks(self) -> Iterator[Chunk]:
-        left = self.chunk
+        left = self._prompt_tokens
         prompts = [one for one in self.running if one.state == "prefill"]
         for sequence in sorted(prompts, key=lambda one: (one.priority != "quick", one.number)):
             end = min(len(sequence.tokens), sequence.computed + left)
@@ -211,7 +242,7 @@ class Scheduler:
 
     def _let_go(self, sequence: Sequence) -> None:
         self.cache.release(sequence.blocks)
-        sequence.blocks, sequence.chains, sequence.computed = [], [], 0
+        sequence.blocks, sequence.chains, sequence.computed, sequence.draft = [], [], 0, []
 
 
 def _last(sequence: Sequence) -> tuple[bool, int]:

@@ -8,6 +8,7 @@ tried out at run time. More than 64 rows go through the vendor's library.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from bot.engine.local.kernels.packing import Packed
 MOST_ROWS = 64
 #: rows from which int4 weights are made whole before they are multiplied
 WIDE_FROM = 32
+_UNLIKE = 2.0
 
 Weight = Tensor | Packed
 
@@ -74,11 +76,23 @@ def config_of(weight: Weight, rows: int, gated: bool) -> Config:
     """The measured configuration, or a guess that fills the chip."""
     kind, (outputs, inputs), size = kind_of(weight), shape_of(weight), rows_class(rows)
     outputs = outputs // 2 if gated else outputs
-    known = TABLE.get((kind, gated, outputs, inputs, size))
+    known = _nearest(kind, gated, outputs, inputs, size)
     if known is not None:
         return known
     shares = 1 if gated else max(1, min(8, 512 * 64 // outputs, inputs // 1024))
     return Config(64, 128 if kind == "dense" else 64, shares, 4, {"dense": 4, "int4": 2}.get(kind, 3))
+
+
+@cache
+def _nearest(kind: str, gated: bool, outputs: int, inputs: int, size: int) -> Config | None:
+    """What was measured for this shape, or for the one that is most like it and not half or twice as large."""
+    found = {
+        max(outputs / of, of / outputs) * max(inputs / wide, wide / inputs): config
+        for (one, either, of, wide, rows), config in TABLE.items()
+        if (one, either, rows) == (kind, gated, size)
+    }
+    likest = min(found, default=_UNLIKE)
+    return found[likest] if likest < _UNLIKE else None
 
 
 def parts(x: Tensor, weight: Weight) -> Tensor:

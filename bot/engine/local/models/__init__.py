@@ -5,4 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 #: module by `model_type` of config.json
-FAMILIES: Mapping[str, str] = {"glm4v": "glm4v", "glm46v": "glm4v"}
+FAMILIES: Mapping[str, str] = {
+    "glm4v": "glm4v",
+    "glm46v": "glm4v",
+    "internlmxcomposer2": "xcomposer2",
+    "internlm2": "xcomposer2",
+}

@@ -5,7 +5,7 @@ Source: transformers `modeling_glm4v.py`, whose results these are. Shapes: N tok
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from bot.engine.local.wording import Turn, word
 from bot.errors import ConfigError
 
 _PREFIX = "model.language_model"
+#: patches
+_BUSY = 2048
 
 
 def load(
@@ -102,17 +104,17 @@ class Glm4v(Model):
     def count_picture(self, width: int, height: int) -> int:
         return self._reader.tokens(width, height)
 
-    def see(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        if not pictures:
-            return []
-        pixels = torch.cat([picture.pixels.to(self.device, self.dtype) for picture in pictures])
-        features = self._tower(pixels, [picture.grid for picture in pictures])
-        return list(features.split_with_sizes([picture.tokens for picture in pictures]))
+    def see(self, pictures: Sequence[Picture]) -> Iterator[list[Tensor]]:
+        for group in _groups(pictures):
+            pixels = torch.cat([picture.pixels.to(self.device, self.dtype) for picture in group])
+            for features in self._tower.look(pixels, [picture.grid for picture in group]):
+                sizes = [picture.tokens for picture in group]
+                yield [] if features is None else list(features.split_with_sizes(sizes))
 
     def embed(self, ids: Tensor) -> Tensor:
         return F.embedding(ids, self._embedding)
 
-    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Tensor | None) -> Tensor:
+    def layers(self, x: Tensor, positions: Tensor, attend: Attend, seen: Sequence[slice]) -> Tensor:
         cos, sin = self._rotary(positions, x.dtype)
         if self._fused and isinstance(attend, BlockAttention):
             # Triton is there with CUDA only.
@@ -173,6 +175,18 @@ def place(length: int, spans: Sequence[Span], merge: int) -> tuple[Tensor, int]:
         following += max(rows, columns)
     positions[:, done:] = torch.arange(following, following + length - done)
     return positions, following + length - done
+
+
+def _groups(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+    """Neighbours that together keep a card busy: a large one stays alone, so that nobody waits for others' pictures."""
+    group: list[Picture] = []
+    for picture in pictures:
+        group.append(picture)
+        if sum(len(one.pixels) for one in group) >= _BUSY:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _fits_kernels(config: TextConfig) -> bool:

@@ -6,7 +6,7 @@ another, the patches of a token next to each other; V the tower's size; D the si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,8 @@ from bot.engine.local.shards import Shards
 Grid = tuple[int, int]
 
 _PREFIX = "model.visual"
+#: floating-point operations between two pauses: 20 ms at 400 per picosecond
+_SLICE = 8e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,32 @@ class VisionTower:
         steps = torch.arange(0, half, 2, dtype=torch.float32) / half
         self._frequencies = (1.0 / config.theta**steps).to(shards.device)
 
-    def __call__(self, pixels: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """Features [P / merge², D] of pixels [P, values of a patch], grids the rows and columns of each picture."""
+    def look(self, pixels: Tensor, grids: Sequence[Grid]) -> Iterator[Tensor | None]:
+        """Features [P / merge², D] of pixels [P, values of a patch], after any number of pauses (None).
+
+        grids: the rows and columns of each picture.
+        """
         places = torch.cat([self._places(grid) for grid in grids])
         x = rms_norm(self._embed(pixels), self._after_embed, self._config.epsilon)
         x = x + self._interpolate(places, grids).to(x.dtype)
         turn = self._turn(places)
         lengths = [rows * columns for rows, columns in grids]
-        for block in self._blocks:
+        pause = max(1, int(_SLICE / self._layer_work(lengths)))
+        for number, block in enumerate(self._blocks):
+            if number and number % pause == 0:
+                yield None
             normed = rms_norm(x, block.before_attention, self._config.epsilon)
             x = x + self._attend(block, normed, turn, lengths)
             normed = rms_norm(x, block.before_mlp, self._config.epsilon)
             x = x + block.down(gated_silu(block.gate_up(normed)))
         x = rms_norm(x, self._after_blocks, self._config.epsilon)
-        return self._join(self._downsample(x.view(-1, self._config.merge**2 * self._config.hidden)))
+        yield self._join(self._downsample(x.view(-1, self._config.merge**2 * self._config.hidden)))
+
+    def _layer_work(self, lengths: Sequence[int]) -> float:
+        """Floating-point operations of a layer for pictures of so many patches."""
+        hidden = self._config.hidden
+        weights = 4 * hidden**2 + 3 * hidden * self._config.out
+        return sum(2 * length * weights + 4 * length**2 * hidden for length in lengths)
 
     def _places(self, grid: Grid) -> Tensor:
         """Row and column [P, 2] of a picture's patches, block by block."""
