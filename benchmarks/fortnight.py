@@ -415,7 +415,7 @@ class Fortnight:
                 await asyncio.sleep(0.5)
                 for when, what in self.moments():
                     await self.step(session, when, what)
-                self.clock.set(self.clock.now() + 3600)
+                self.clock.set(max(self.clock.now(), self.end - 1))
                 await self.settle(session)
             await asyncio.sleep(1.0)
         finally:
