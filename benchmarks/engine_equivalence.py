@@ -2,7 +2,8 @@
 
     python benchmarks/engine_equivalence.py MODEL_DIR [--seed N] [--new 24] [--device cpu] [--dtype bfloat16]
 
-The truth is transformers in float32: its greedy answers, and the logits it gives at each of their tokens. The engine is
+The truth is transformers in float32 (where it lacks a family, that family's own layers at once, without cache): its
+greedy answers, and the logits it gives at each of their tokens. The engine is
 made to say the same tokens (the next one is right, whatever it picked before), alone, batched, in pieces, cached,
 pushed back, with neighbours that are given up, and its logits are compared.
 
@@ -33,15 +34,18 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bot.engine.base import GenerateRequest, SamplingParams
+from bot.engine.local.attention import BlockAttention, KeyValues, Part
 from bot.engine.local.cache import BlockCache
+from bot.engine.local.checkpoint import family_of
 from bot.engine.local.linear import make_dense
+from bot.engine.local.load import build
 from bot.engine.local.lookup import Lookup
 from bot.engine.local.loop import Loop
 from bot.engine.local.model import Model, Prompt
-from bot.engine.local.models.glm4v import load
 from bot.engine.local.runner import Runner
 from bot.engine.local.sampler import Defaults, Sampler
 from bot.engine.local.sequence import Row, Sequence
+from bot.engine.local.shards import Shards
 from bot.message import Image, Message, assistant, system, user
 
 CLOSE = 1e-3
@@ -129,42 +133,95 @@ def _picture(dice: random.Random, width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-# ---------------------------------------------------------------- transformers
+# ---------------------------------------------------------------- the truth
 
 
-def _their_model(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
-    from transformers import AutoModelForImageTextToText
+class Theirs:
+    """transformers."""
 
-    return AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).to(device).eval()
+    name = "transformers"
+
+    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+        from transformers import AutoModelForImageTextToText
+
+        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).to(device).eval()
+        self.device = device
+
+    @torch.no_grad()
+    def greedy(self, prompt: Prompt, new: int) -> list[int]:
+        found = self.model.generate(**self._inputs(prompt, []), max_new_tokens=new, do_sample=False)
+        return found[0, len(prompt.ids) :].tolist()
+
+    @torch.no_grad()
+    def forced(self, case: Case) -> Tensor:
+        """Logits at each token of the answer, in one pass."""
+        logits = self.model(**self._inputs(case.prompt, case.answer[:-1])).logits[0]
+        return logits[len(case.prompt.ids) - 1 :].float().cpu()
+
+    def _inputs(self, prompt: Prompt, answer: List[int]) -> dict[str, Tensor]:
+        ids = torch.tensor([[*prompt.ids, *answer]])
+        kinds = torch.zeros_like(ids)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "mm_token_type_ids": kinds}
+        for span in prompt.spans:
+            kinds[0, span.start : span.start + span.picture.tokens] = 1
+        if prompt.spans:
+            inputs["pixel_values"] = torch.cat([span.picture.pixels for span in prompt.spans])
+            inputs["image_grid_thw"] = torch.tensor([(1, *span.picture.grid) for span in prompt.spans])
+        return {name: value.to(self.device) for name, value in inputs.items()}
 
 
-def _inputs(prompt: Prompt, answer: List[int], device: torch.device) -> dict[str, Tensor]:
-    ids = torch.tensor([[*prompt.ids, *answer]])
-    kinds = torch.zeros_like(ids)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "mm_token_type_ids": kinds}
-    for span in prompt.spans:
-        kinds[0, span.start : span.start + span.picture.tokens] = 1
-    if prompt.spans:
-        inputs["pixel_values"] = torch.cat([span.picture.pixels for span in prompt.spans])
-        inputs["image_grid_thw"] = torch.tensor([(1, *span.picture.grid) for span in prompt.spans])
-    return {name: value.to(device) for name, value in inputs.items()}
+class Whole:
+    """A family that transformers does not have: its own layers, everything at once, without cache, graphs and batches.
+
+    That these layers are the reference's is for xcomposer2_parity.py to show.
+    """
+
+    name = "the same layers at once"
+
+    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+        self.model = open_model(folder, dtype, device)
+
+    def greedy(self, prompt: Prompt, new: int) -> list[int]:
+        case = Case("", prompt)
+        while len(case.answer) < new:
+            case.answer.append(0)
+            case.answer[-1] = int(self.forced(case)[-1].argmax())
+            if case.answer[-1] in self.model.stop_ids:
+                break
+        return case.answer
+
+    @torch.inference_mode()
+    def forced(self, case: Case) -> Tensor:
+        model, ids = self.model, [*case.prompt.ids, *case.answer[:-1]]
+        x = model.embed(torch.tensor(ids, device=model.device))
+        seen = [slice(one.start, one.start + one.picture.tokens) for one in case.prompt.spans]
+        features = [one for some in model.see([one.picture for one in case.prompt.spans]) for one in some]
+        for rows, found in zip(seen, features, strict=True):
+            x[rows] = found.to(x.dtype)
+        blocks = -(-len(ids) // BLOCK)
+        memory = KeyValues(model.shape, blocks, BLOCK, model.dtype, model.device)
+        part = Part(0, len(ids), len(ids), torch.arange(blocks, device=model.device))
+        attend = BlockAttention(memory, torch.arange(len(ids), device=model.device), [part])
+        known = len(case.prompt.ids)
+        said = torch.arange(len(ids) - known) + case.prompt.next_position
+        positions = torch.cat([case.prompt.positions, said.expand(model.shape.position_axes, -1)], 1)
+        x = model.layers(x, positions.to(model.device), attend, seen)
+        return model.logits(x[known - 1 :]).float().cpu()
 
 
-@torch.no_grad()
-def teach(cases: List[Case], model: Any, new: int, device: torch.device) -> None:
+def truth(folder: Path, dtype: torch.dtype, device: torch.device) -> Theirs | Whole:
+    return (Theirs if family_of(folder) == "glm4v" else Whole)(folder, dtype, device)
+
+
+def open_model(folder: Path, dtype: torch.dtype, device: torch.device) -> Model:
+    return build(folder, make_dense, Shards(folder, device, dtype), device, dtype)
+
+
+def teach(cases: List[Case], teacher: Theirs | Whole, new: int) -> None:
     """Answers and logits of each case."""
     for case in cases:
-        inputs = _inputs(case.prompt, [], device)
-        found = model.generate(**inputs, max_new_tokens=new, do_sample=False)
-        case.answer = found[0, len(case.prompt.ids) :].tolist()
-        case.logits = forced(case, model, device)
-
-
-@torch.no_grad()
-def forced(case: Case, model: Any, device: torch.device) -> Tensor:
-    """Their logits at each token of the answer, in one pass."""
-    logits = model(**_inputs(case.prompt, case.answer[:-1], device)).logits[0]
-    return logits[len(case.prompt.ids) - 1 :].float().cpu()
+        case.answer = teacher.greedy(case.prompt, new)
+        case.logits = teacher.forced(case)
 
 
 # ---------------------------------------------------------------- the engine
@@ -276,10 +333,10 @@ def tolerance(cases: List[Case], folder: Path, dtype: torch.dtype, device: torch
     if dtype == torch.float32:
         spread = float(torch.cat([case.logits for case in cases]).std())
         return Tolerance(CLOSE * spread, CLOSE * spread, CLOSE * spread)
-    model = _their_model(folder, dtype, device)
-    errors = torch.cat([(forced(case, model, device) - case.logits).abs() for case in cases])
+    other = truth(folder, dtype, device)
+    errors = torch.cat([(other.forced(case) - case.logits).abs() for case in cases])
     mean, largest = float(errors.mean()), float(errors.max())
-    print(f"transformers in {dtype}: mean error {mean:.2e}, largest {largest:.2e}")
+    print(f"{other.name} in {dtype}: mean error {mean:.2e}, largest {largest:.2e}")
     # The largest of many is a matter of luck; the mean is not.
     return Tolerance(WORSE * mean, 2 * largest, 2 * largest)
 
@@ -314,9 +371,9 @@ def main(arguments: List[str] | None = None) -> int:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"transformers\..*")
-        model = load(options.folder, device, dtype, make_dense)
+        model = open_model(options.folder, dtype, device)
         cases = [Case(name, model.encode(one)) for name, one in requests(options.seed).items()]
-        teach(cases, _their_model(options.folder, torch.float32, device), options.new, device)
+        teach(cases, truth(options.folder, torch.float32, device), options.new)
         allowed = tolerance(cases, options.folder, dtype, device)
     print(f"{options.folder.name}, {dtype} on {device}, seed {options.seed}")
     print(f"allowed: mean {allowed.mean:.2e}, largest {allowed.largest:.2e}, margin {allowed.margin:.2e}")

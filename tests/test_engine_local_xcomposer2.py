@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from tiny_xcomposer2 import CONFIG, TOWER, slow_logits, write_tiny_xcomposer2, write_tokenizer
 from torch import Tensor
 
+from benchmarks import engine_equivalence as equivalence
 from bot.engine.base import GenerateRequest, SamplingParams
 from bot.engine.local.engine import LocalEngine
 from bot.engine.local.linear import make_packed
@@ -121,6 +122,12 @@ async def test_answers_are_the_slow_decoders(tmp_path: Path, changes: dict[str, 
             answers = await asyncio.gather(*(say(engine, asked) for asked in REQUESTS.values()))
             assert dict(zip(REQUESTS, answers, strict=True)) == wanted
         await engine.close()
+
+
+def test_the_script_finds_every_way_equal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--device", "cpu", "--dtype", "float32", "--new", "6"]
+    assert equivalence.main([str(folder), *options]) == 0
+    assert capsys.readouterr().out.count(" ok\n") == 8
 
 
 async def test_a_second_question_computes_its_new_tokens_only(model: XComposer2) -> None:
