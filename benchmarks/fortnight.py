@@ -500,13 +500,13 @@ def _day(at: float, zone: str) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two days, seven subscriptions")
+    parser.add_argument("--quick", action="store_true", help="a day, seven subscriptions")
     parser.add_argument("--seed", type=int, default=20261124)
     parser.add_argument("--start", default="2027-03-14", help="the first day; on this one New York's clocks change")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     full = {"days": 14, "subscriptions": 40, "conversations": 300, "restarts": 13, "kills": 12, "outages": 5}
-    quick = {"days": 2, "subscriptions": 7, "conversations": 20, "restarts": 1, "kills": 2, "outages": 1}
+    quick = {"days": 1, "subscriptions": 7, "conversations": 20, "restarts": 1, "kills": 2, "outages": 1}
     for name, value in (quick if options.quick else full).items():
         setattr(options, name, value)
     return options

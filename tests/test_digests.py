@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -407,6 +409,13 @@ async def test_whatever_happens_each_time_is_posted_once_and_spans_meet(
     assert not dues or untils[-1] > looked - HOUR - 600
     await store.close()
     await media.close()
+
+
+def test_a_simulated_day_of_two_processes_that_are_killed() -> None:
+    """The benchmark's short form: real processes on PostgreSQL, each digest once and of its span."""
+    script = Path(__file__).parent.parent / "benchmarks" / "fortnight.py"
+    done = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # ------------------------------------------------------------- orders and ends

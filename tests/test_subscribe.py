@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -223,6 +224,10 @@ async def test_an_order_expires(room: Room) -> None:
     room.clock.move(601)
     assert "模型" in await room.say("确认")
     assert await room.active() == []
+    await room.say("每天18:00发今天的群日报", sender="u2")
+    with sqlite3.connect(room.folder / "kantu.sqlite") as database:
+        assert database.execute("SELECT count(*) FROM digest_order").fetchone() == (1,)
+    database.close()
 
 
 async def test_after_another_question_only_a_clear_word_confirms(room: Room) -> None:

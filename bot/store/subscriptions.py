@@ -152,6 +152,7 @@ class Subscriptions:
 
     async def propose(self, session: str, wanted: Subscription, turn_id: int, seconds: float) -> None:
         """Keep what was repeated back for so long; a newer order takes an older one's place."""
+        await self._run(delete(order).where(order.c.expires <= self._clock.now()))
         row = {"body": _text(wanted), "turn_id": turn_id, "expires": self._clock.now() + seconds}
         statement = self._insert(order).values(session=session, **row)
         await self._run(statement.on_conflict_do_update(index_elements=[order.c.session], set_=row))
