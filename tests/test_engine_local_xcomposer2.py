@@ -42,7 +42,8 @@ KNOWN = {SHOWN[number].sha256: data for number, data in DATA.items()}
 
 def request(*messages: Message, new: int = 12, **settings: Any) -> GenerateRequest:
     sampling = SamplingParams(temperature=0.0, repetition_penalty=1.0, max_tokens=new)
-    return GenerateRequest(messages, KNOWN, sampling, **settings)
+    said = messages if messages[0].role == "system" else (system("短答"), *messages)
+    return GenerateRequest(said, KNOWN, sampling, **settings)
 
 
 TURNS = (user(SHOWN[1], "这是什么？"), assistant("一只猫"), user("颜色呢"))

@@ -215,7 +215,7 @@ def _slow_product(
     scale = stated[f"{qkv}alpha"] / stated[f"{qkv}r"]
     y = x @ tensors[f"{name}.weight"].T + tensors.get(f"{name}.bias", torch.zeros(1))
     more = (x @ tensors[f"{name}.Plora_A.weight"].T) @ tensors[f"{name}.Plora_B.weight"].T * scale
-    return torch.stack([row + extra if seen else row for row, extra, seen in zip(y, more, pictures, strict=True)])
+    return torch.where(pictures[:, None], y + more, y)
 
 
 def _slow_attention(
@@ -237,17 +237,16 @@ def _slow_attention(
 
 def _slow_turn(config: Mapping[str, Any], x: Tensor, ends: Tensor) -> Tensor:
     """x [N, size], value i together with value i + half."""
-    size, rows = x.shape[1], []
-    for place, (row, end) in enumerate(zip(x, ends.tolist(), strict=True)):
-        base, length, most = config["rope_theta"], end + 1, config["max_position_embeddings"]
-        if length > most:
-            factor = config["rope_scaling"]["factor"]
-            base *= (factor * length / most - (factor - 1)) ** (size / (size - 2))
-        angles = place / base ** (torch.arange(0, size, 2) / size)
-        first, second = row.chunk(2)
-        cos, sin = angles.cos(), angles.sin()
-        rows.append(torch.cat([first * cos - second * sin, second * cos + first * sin]))
-    return torch.stack(rows)
+    size, most, bases = x.shape[1], config["max_position_embeddings"], list[float]()
+    for length in (ends + 1).tolist():
+        factor = config["rope_scaling"]["factor"]
+        grown = max(1.0, factor * length / most - (factor - 1)) if length > most else 1.0
+        bases.append(config["rope_theta"] * grown ** (size / (size - 2)))
+    turns = torch.tensor(bases)[:, None] ** (torch.arange(0, size, 2) / size)
+    angles = torch.arange(len(x))[:, None] / turns
+    first, second = x.chunk(2, -1)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
 
 if __name__ == "__main__":
