@@ -163,9 +163,7 @@ class Fetcher:
     async def _hop(self, target: Target, headers: Mapping[str, str], cap: int) -> tuple[bytes, str | None]:
         """One request: the body, or where to go instead."""
         session = self._session("trusted" if target.trusted else "guarded")
-        async with session.get(
-            target.url, allow_redirects=False, timeout=_NO_TIMEOUT, headers=headers
-        ) as response:
+        async with session.get(target.url, allow_redirects=False, timeout=_NO_TIMEOUT, headers=headers) as response:
             if response.status in _REDIRECT_STATUS and "Location" in response.headers:
                 return b"", response.headers["Location"]
             if not 200 <= response.status < 300:
