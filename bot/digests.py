@@ -99,6 +99,8 @@ class Digests:
         """Fire until cancelled; survives database errors."""
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+        # It says at each look that it looks.
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)
         scheduler: Any = AsyncIOScheduler(timezone=UTC)
         changes = asyncio.create_task(self._watch_changes(scheduler))
         scheduler.start()
@@ -188,7 +190,9 @@ class Digests:
         fired_to = known.fired_to if known else begun
         if known is None or known.schedule != text:
             fired_to = now if known else begun
-            await self._store.subscriptions.begin(name, text, fired_to, self._agenda.before(subscription, begun))
+            await self._store.subscriptions.begin(
+                name, text, fired_to, self._agenda.before(subscription, begun + 0.001)
+            )
         elif fired_to > now + _DAY:
             log.warning("%s had fired up to a time far ahead: the clock was wrong", name)
             fired_to = now

@@ -421,6 +421,17 @@ def test_a_simulated_day_of_two_processes_that_are_killed() -> None:
 # ------------------------------------------------------------- orders and ends
 
 
+async def test_an_order_of_the_very_minute_begins_there(office: Open, clock: FakeClock, store: Store) -> None:
+    clock.move(at(24, 18) - clock.now())
+    await ordered(store)
+    one = office(daily(schedule="0 0 1 1 *"))
+    for day in (24, 25):
+        clock.move(at(day, 18, 2) - clock.now())
+        await one.look()
+        await one.settle()
+    assert one.spans() == [(at(24, 18), at(25, 18))]
+
+
 async def test_what_was_cancelled_after_it_fired_is_not_posted(office: Open, clock: FakeClock, store: Store) -> None:
     made = await ordered(store)
     one = office(daily(schedule="0 0 1 1 *"))
