@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import drawing, encoded, noise
 from PIL import Image as Pillow
+from PIL import ImageFile
 
 from bot.documents import apart, docx, markdown, pdf
 from bot.documents.checklist import checklist
@@ -305,7 +306,9 @@ async def test_pictures_that_are_gone_are_said_to_be() -> None:
     assert "图1 已经不在了。" in pdf.page_of(FULL, {})
 
 
-def test_the_pdf_fetches_nothing_but_its_pictures() -> None:
+def test_the_pdf_fetches_nothing_but_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Importing WeasyPrint, which is done in a process of its own, makes Pillow take broken pictures.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
     fetch = pdf._fetcher({1: PICTURES["a" * 64]})
     assert fetch("picture:1").read() == PICTURES["a" * 64]
     for address in ("picture:2", "picture:x", "file:///etc/passwd", "https://example.com/", "data:text/plain,x", ""):
