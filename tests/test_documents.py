@@ -322,6 +322,13 @@ async def test_without_weasyprint_it_says_how_to_get_it(monkeypatch: pytest.Monk
         await pdf.write(FULL, load_picture)
 
 
+def test_a_number_that_begins_a_list_item_stays_one() -> None:
+    for text in ("1280. 甲", "> 12801. 甲", "- 1280) 甲"):
+        finding = Finding(0, text.index("1280"), text.index("1280") + 4)
+        marked, plain = (Report("x", "题", (Section("", text),), findings=some) for some in ((finding,), ()))
+        assert render(marked, url) == render(plain, url)
+
+
 def test_large_pictures_shrink() -> None:
     large = encoded(noise(2600, 900), "JPEG", quality=95)
     small = shrunk(large)

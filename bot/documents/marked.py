@@ -22,6 +22,8 @@ _END: Final = "\ue001"
 _ZERO: Final = 0xE010
 _MARK: Final = re.compile("\ue000([\ue010-\ue019]+)|\ue001")
 _RESERVED: Final = re.compile("[\ue000-\ue01f]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+#: What a line may begin with before its text: quotes, bullets, numbers of list items.
+_ITEMS: Final = re.compile(r"^(?:[ \t]*(?:>|[-*+](?=\s|$)|\d{1,9}[.)](?=\s|$)))+", re.M)
 _PLACED: Final = re.compile(r"图\s*(\d{1,3})")
 
 
@@ -55,9 +57,18 @@ OPTIONS: Final = _parser.options
 
 
 def parse(text: str, findings: Mapping[int, Finding]) -> list[Token]:
-    """The tokens of a section's text, findings (by a number of their own) marked in the tokens' contents."""
-    marks = [(finding.start, 1, f"{_START}{_spelled(number)}") for number, finding in findings.items()]
-    marks += [(finding.end, 0, _END) for finding in findings.values()]
+    """The tokens of a section's text, findings (by a number of their own) marked in the tokens' contents.
+
+    A number that begins a list item is no text, and stays without a mark.
+    """
+    items = [match.span() for match in _ITEMS.finditer(text)]
+    shown = {
+        number: finding
+        for number, finding in findings.items()
+        if not any(start <= finding.start < end for start, end in items)
+    }
+    marks = [(finding.start, 1, f"{_START}{_spelled(number)}") for number, finding in shown.items()]
+    marks += [(finding.end, 0, _END) for finding in shown.values()]
     pieces: list[str] = []
     at = 0
     for place, _, mark in sorted(marks):
