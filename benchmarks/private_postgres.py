@@ -15,7 +15,7 @@ def _programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
     initdb = str(found[0]) if found else shutil.which("initdb")
     if initdb is None:
-        raise SystemExit("PostgreSQL is not installed: apt-get install postgresql")
+        raise RuntimeError("PostgreSQL is not installed: apt-get install postgresql")
     return Path(initdb).parent
 
 
@@ -23,7 +23,7 @@ def _programs() -> Path:
 def private_postgres(folder: Path, *, fsync: bool = True) -> Generator[str]:
     """The URL of a fresh server below `folder`, whose path must be short enough for a socket."""
     programs = _programs()
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     as_server: list[str] = []
     if os.getuid() == 0:
         # The server refuses to run as root.

@@ -131,7 +131,9 @@ async def _lines(reader: ReaderEngine, media: MediaStore, sha256: str) -> tuple[
 
 def _local_engines(models: ModelsConfig, data_dir: Path) -> dict[str, Engine]:
     """Those that run here, by role; on one device they share its memory."""
-    from bot.engine.local.load import Household, Settings, WaitingEngine
+    from bot.engine.local.household import Household
+    from bot.engine.local.load import WaitingEngine
+    from bot.engine.local.settings import Settings
 
     roles = {"light": models.light, "heavy": models.heavy}
     local = {role: model for role, model in roles.items() if isinstance(model, LocalModel)}

@@ -99,7 +99,8 @@ def _quantize(options: argparse.Namespace, config: Config) -> int:
 
 
 def _verify(options: argparse.Namespace, config: Config) -> int:
-    from bot.engine.local.load import Settings, WaitingEngine
+    from bot.engine.local.load import WaitingEngine
+    from bot.engine.local.settings import Settings
 
     settings = Settings(options.model, weights=options.weights, device=options.device, sequences=1)
     return asyncio.run(verify(WaitingEngine(settings, Path(config.data_dir))))

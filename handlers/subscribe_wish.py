@@ -93,7 +93,8 @@ def order(text: str, default: ZoneInfo, calendar: Calendar) -> Wish | None:
 
 def _tidy(text: str) -> str:
     line = unicodedata.normalize("NFKC", text).strip().rstrip("。.!~ ")
-    return line[_BEFORE.match(line).end() :]  # type: ignore[union-attr]
+    found = _BEFORE.match(line)
+    return line[found.end() :] if found else line
 
 
 def _timed(line: str, default: ZoneInfo, calendar: Calendar) -> tuple[Schedule, str] | None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -16,6 +12,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 
+from benchmarks.private_postgres import private_postgres
 from bot.config import Secret, StoreConfig
 from bot.store import Store
 
@@ -27,44 +24,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _postgres_programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    if found:
-        return found[0].parent
-    initdb = shutil.which("initdb")
-    return Path(initdb).parent if initdb else None
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a fresh PostgreSQL server on a private socket; it is stopped at the end."""
     # Not below pytest's own temporary folder: other runs on this machine clear that of old ones.
-    with tempfile.TemporaryDirectory(prefix="kantu-postgres-") as folder:
-        yield from _serve_postgres(Path(folder))
-
-
-def _serve_postgres(folder: Path) -> Iterator[str]:
-    programs = _postgres_programs()
-    if programs is None:
-        pytest.fail("PostgreSQL is not installed: apt-get install postgresql")
-    as_server: list[str] = []
-    if os.getuid() == 0:
-        # The server refuses to run as root.
-        account = pwd.getpwnam("postgres")
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        as_server = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    data = folder / "data"
-
-    def run(*command: str | Path) -> None:
-        subprocess.run([*as_server, *map(str, command)], check=True, cwd=folder, capture_output=True)
-
-    run(programs / "initdb", "-D", data, "-A", "trust", "-U", "kantu", "--no-sync")
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    run(programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
-    try:
-        yield f"postgresql+psycopg://kantu@/postgres?host={folder}"
-    finally:
-        run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    with (
+        tempfile.TemporaryDirectory(prefix="kantu-postgres-") as folder,
+        private_postgres(Path(folder), fsync=False) as url,
+    ):
+        yield url
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from bot.clock import Clock
 from bot.config import LocalModel, parse
 from bot.engine.base import GenerateRequest, SamplingParams
 from bot.engine.local import checkpoint, load, quantize
-from bot.engine.local.load import Settings, WaitingEngine
+from bot.engine.local.load import WaitingEngine
 from bot.engine.local.placing import Placing, cache_blocks, choose, choose_device
+from bot.engine.local.settings import Settings
 from bot.engine.local.shards import Shards
 from bot.errors import ConfigError, EngineUnavailable
 from bot.message import user

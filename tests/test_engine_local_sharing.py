@@ -16,9 +16,10 @@ from tiny_glm import write_tiny_glm
 
 from bot.engine.base import GenerateRequest, SamplingParams
 from bot.engine.local import household, placing
-from bot.engine.local.household import Household, Settings
+from bot.engine.local.household import Household
 from bot.engine.local.load import WaitingEngine
 from bot.engine.local.residence import Residence
+from bot.engine.local.settings import Settings
 from bot.engine.local.sharing import Share, Wish, divide
 from bot.engine.local.turns import Turns, turns_of
 from bot.errors import EngineUnavailable

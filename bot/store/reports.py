@@ -7,9 +7,9 @@ transaction of its history and deliveries: a page and the answer that links to i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -30,10 +30,9 @@ from sqlalchemy import (
 from bot.clock import Clock
 from bot.report import Report, Section, new_id
 from bot.report_plan import Outline
+from bot.store.ports import Read, Write
 from bot.store.schema import metadata
-from bot.store.writer import Operation
 
-T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _report = msgspec.json.Decoder(Report).decode
 _outline = msgspec.json.Decoder(Outline).decode
@@ -111,18 +110,10 @@ class _Begun:
     outline: Outline
 
 
-class _Write(Protocol):
-    def __call__(self, operation: Operation[Any, Any], argument: Any, /) -> Awaitable[Any]: ...
-
-
-class _Read(Protocol):
-    def __call__(self, query: Callable[[Connection], T], /) -> Awaitable[T]: ...
-
-
 class Reports:
     """What handlers and pages ask; `insert` is the database's own, with ON CONFLICT. keep_days: how long pages live."""
 
-    def __init__(self, write: _Write, read: _Read, insert: Any, clock: Clock) -> None:
+    def __init__(self, write: Write, read: Read, insert: Any, clock: Clock) -> None:
         self._write = write
         self._read = read
         self._insert = insert

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -32,11 +32,10 @@ from sqlalchemy import (
 
 from bot.clock import Clock
 from bot.event import Conversation
+from bot.store.ports import Read, Write
 from bot.store.schema import metadata
-from bot.store.writer import Operation
 from bot.subscription import Subscription
 
-T = TypeVar("T")
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Subscription).decode
@@ -130,18 +129,10 @@ class Posted:
     until: float
 
 
-class _Write(Protocol):
-    def __call__(self, operation: Operation[Any, Any], argument: Any, /) -> Awaitable[Any]: ...
-
-
-class _Read(Protocol):
-    def __call__(self, query: Callable[[Connection], T], /) -> Awaitable[T]: ...
-
-
 class Subscriptions:
     """`insert` is the database's own, with ON CONFLICT. changed: set when there are others than before."""
 
-    def __init__(self, write: _Write, read: _Read, insert: Any, clock: Clock) -> None:
+    def __init__(self, write: Write, read: Read, insert: Any, clock: Clock) -> None:
         self._write = write
         self._read = read
         self._insert = insert

@@ -145,7 +145,7 @@ def placed(folder: Path) -> dict[str, str] | None:
     index = next((folder / name for name in (INDEX, _TORCH_INDEX) if (folder / name).is_file()), None)
     if index is None:
         return None
-    weights = _json(index).get("weight_map")
+    weights = read_json(index).get("weight_map")
     if not isinstance(weights, dict) or not weights:
         raise ConfigError(f"{index} has no weight_map")
     return {name: str(file) for name, file in cast("dict[str, Any]", weights).items()}
@@ -207,12 +207,12 @@ def fingerprint(folder: Path) -> str:
 def generation_settings(folder: Path) -> Mapping[str, Any]:
     """generation_config.json, or nothing."""
     path = folder / "generation_config.json"
-    return _json(path) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def text_settings(folder: Path) -> Mapping[str, Any]:
     """The decoder's part of config.json. Raises ConfigError."""
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     return cast("dict[str, Any]", config.get("text_config") or config)
 
 
@@ -225,10 +225,11 @@ def cache_token_bytes(folder: Path) -> int:
 
 
 def _model_type(folder: Path) -> str:
-    return str(_json(folder / "config.json").get("model_type", ""))
+    return str(read_json(folder / "config.json").get("model_type", ""))
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object. Raises ConfigError."""
     try:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

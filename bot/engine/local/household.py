@@ -1,4 +1,4 @@
-"""Local models that live together: their settings, and how they share a device.
+"""Local models that live together, and how they share a device.
 
 torch is imported when the first of them is needed.
 """
@@ -10,34 +10,16 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Any, cast
 
 from bot.engine.local import checkpoint
 from bot.engine.local.residence import Leave, Residence
+from bot.engine.local.settings import Settings
 from bot.engine.local.sharing import Share, Wish, divide
 from bot.errors import EngineUnavailable, KantuError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """See `bot.config.LocalModel`."""
-
-    model: str
-    weights: Literal["auto", "bf16", "fp32", "fp8", "int8", "int4"] = "auto"
-    device: str = "auto"
-    context_tokens: int = 8192
-    sequences: int = 64
-    memory_gb: float | None = None
-    chunk_tokens: int = 512
-    role: str = "light"
-
-    @property
-    def memory(self) -> int | None:
-        """memory_gb in bytes."""
-        return None if self.memory_gb is None else int(self.memory_gb * 1e9)
 
 
 class Household:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bot.engine.base import Chunk, Engine, GenerateRequest
 from bot.engine.local import checkpoint
-from bot.engine.local.household import Household, Settings
+from bot.engine.local.household import Household
+from bot.engine.local.settings import Settings
 from bot.engine.visible import Visible
 from bot.errors import ConfigError, EngineUnavailable, KantuError, RequestRejected
 

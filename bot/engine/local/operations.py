@@ -30,5 +30,12 @@ def gated_silu(gate_and_up: Tensor) -> Tensor:
     return up * F.silu(gate)
 
 
+def turn(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the first values of heads [N, heads, size] by cos and sin [N, 1, turned], neighbours together."""
+    turned, rest = heads[..., : cos.shape[-1]], heads[..., cos.shape[-1] :]
+    across = torch.stack((-turned[..., 1::2], turned[..., 0::2]), dim=-1).flatten(-2)
+    return torch.cat((turned * cos + across * sin, rest), dim=-1)
+
+
 def _has_kernel(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16 and x.dim() == 2 and x.is_contiguous() and has_kernels(x.device)

@@ -128,11 +128,12 @@ class Glm4v(Model):
     def step(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor | None:
         if not self._fused:
             return None
-        from bot.engine.local.models.glm4v_step import head, step
+        from bot.engine.local.kernels.products import product
+        from bot.engine.local.models.glm4v_step import step
 
         cos, sin = self._rotary(positions.expand(AXES, -1), self.dtype)
         hidden = step(self.embed(ids), self._layers, self._norm, cos.squeeze(1), sin.squeeze(1), paged)
-        return head(hidden, self._head)
+        return product(hidden, self._head.weight, dtype=torch.float32)
 
     def logits(self, x: Tensor) -> Tensor:
         return self._head(rms_norm(x, self._norm, self._config.text.epsilon)).float()

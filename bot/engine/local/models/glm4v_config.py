@@ -6,12 +6,12 @@ rope settings are still in the form of transformers 4.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from bot.engine.local.checkpoint import read_json
 from bot.errors import ConfigError
 
 _MODEL_TYPES = {"glm4v", "glm46v"}
@@ -87,7 +87,7 @@ class Glm4vConfig:
 
 def read_config(folder: Path) -> Glm4vConfig:
     """Read config.json, generation_config.json and preprocessor_config.json. Raises ConfigError."""
-    config = _read(folder / "config.json")
+    config = read_json(folder / "config.json")
     text: dict[str, Any] = config.get("text_config") or {}
     vision: dict[str, Any] = config.get("vision_config") or {}
     kind, text_kind = config.get("model_type"), text.get("model_type", "")
@@ -105,16 +105,6 @@ def read_config(folder: Path) -> Glm4vConfig:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{folder}: the model's settings cannot be used: {error!r}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} is not a JSON object")
-    return cast("dict[str, Any]", data)
 
 
 def _text(data: Mapping[str, Any]) -> TextConfig:
@@ -165,9 +155,9 @@ def _vision(data: Mapping[str, Any]) -> VisionConfig:
 def _preprocessor(folder: Path) -> Mapping[str, Any]:
     """The picture settings: a file of their own, or within the processor's (as transformers 5 saves them)."""
     if (folder / "preprocessor_config.json").is_file():
-        return _read(folder / "preprocessor_config.json")
+        return read_json(folder / "preprocessor_config.json")
     if (folder / "processor_config.json").is_file():
-        return _read(folder / "processor_config.json").get("image_processor") or {}
+        return read_json(folder / "processor_config.json").get("image_processor") or {}
     return {}
 
 
@@ -190,7 +180,7 @@ def _pictures(data: Mapping[str, Any], vision: VisionConfig) -> PictureConfig:
 
 
 def _stop_ids(folder: Path, text: Mapping[str, Any], config: Mapping[str, Any]) -> frozenset[int]:
-    generation = _read(folder / "generation_config.json") if (folder / "generation_config.json").is_file() else {}
+    generation = read_json(folder / "generation_config.json") if (folder / "generation_config.json").is_file() else {}
     for source in (generation, text, config):
         stop: int | list[int] | None = source.get("eos_token_id")
         if stop is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from bot.engine.local.linear import Linear, MakeLinear
 from bot.engine.local.model import Attend
 from bot.engine.local.models.glm4v_config import TextConfig
-from bot.engine.local.operations import gated_silu, rms_norm
+from bot.engine.local.operations import gated_silu, rms_norm, turn
 from bot.engine.local.shards import Shards
 
 AXES = 3
@@ -50,19 +50,12 @@ class Layer:
         """x [N, D] in and out."""
         config, epsilon = self.config, self.config.epsilon
         heads = self.qkv(rms_norm(x, self.before_attention, epsilon)).view(len(x), -1, config.head_size)
-        turned = _turn(heads[:, : config.heads + config.kv_heads], cos, sin)
+        turned = turn(heads[:, : config.heads + config.kv_heads], cos, sin)
         query, key = turned[:, : config.heads], turned[:, config.heads :]
         found = attend(number, query, key, heads[:, config.heads + config.kv_heads :])
         x = x + rms_norm(self.out(found.flatten(1)), self.after_attention, epsilon)
         inner = gated_silu(self.gate_up(rms_norm(x, self.before_mlp, epsilon)))
         return x + rms_norm(self.down(inner), self.after_mlp, epsilon)
-
-
-def _turn(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the first values of heads [N, heads, head size], even and odd neighbours together."""
-    turned, rest = heads[..., : cos.shape[-1]], heads[..., cos.shape[-1] :]
-    across = torch.stack((-turned[..., 1::2], turned[..., 0::2]), dim=-1).flatten(-2)
-    return torch.cat((turned * cos + across * sin, rest), dim=-1)
 
 
 def take_layer(config: TextConfig, shards: Shards, make: MakeLinear, name: str) -> Layer:

@@ -144,10 +144,12 @@ class XComposer2(Model):
     def step(self, ids: Tensor, positions: Tensor, paged: Paged) -> Tensor | None:
         if not self._fused:
             return None
-        from bot.engine.local.models.xcomposer2_step import head, step
+        from bot.engine.local.kernels.products import product
+        from bot.engine.local.models.xcomposer2_step import step
 
         cos, sin = self._rotary.within(positions, self.dtype)
-        return head(step(self.embed(ids), self._layers, self._norm, cos, sin, paged), self._head)
+        hidden = step(self.embed(ids), self._layers, self._norm, cos, sin, paged)
+        return product(hidden, self._head.weight, dtype=torch.float32)
 
     def logits(self, x: Tensor) -> Tensor:
         return self._head(rms_norm(x, self._norm, self._config.epsilon)).float()

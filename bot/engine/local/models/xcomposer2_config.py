@@ -8,12 +8,12 @@ Source: the fields of `InternLMXcomposer2Config` and of CLIP ViT-L/14, and the n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from bot.engine.local.checkpoint import read_json
 from bot.engine.local.shards import Shards
 from bot.errors import ConfigError
 
@@ -77,21 +77,11 @@ class XComposer2Config:
 
 def read_config(folder: Path, shards: Shards) -> XComposer2Config:
     """Read config.json beside the tensors' shapes. Raises ConfigError."""
-    data = _read(folder / "config.json")
+    data = read_json(folder / "config.json")
     try:
         return _config(data, shards)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigError(f"{folder}: the model's settings cannot be used: {error!r}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} is not a JSON object")
-    return cast("dict[str, Any]", data)
 
 
 def _config(data: Mapping[str, Any], shards: Shards) -> XComposer2Config:

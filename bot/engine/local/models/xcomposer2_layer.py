@@ -18,7 +18,7 @@ from bot.engine.local.gptq import take_weight
 from bot.engine.local.linear import Linear, MakeLinear
 from bot.engine.local.model import Attend
 from bot.engine.local.models.xcomposer2_config import LAYERS, XComposer2Config
-from bot.engine.local.operations import gated_silu, rms_norm
+from bot.engine.local.operations import gated_silu, rms_norm, turn
 from bot.engine.local.shards import Shards
 
 #: of 2.5: further low-rank matrices, applied to all tokens, by what is to be written
@@ -119,12 +119,6 @@ class Layer:
     def biased(self) -> bool:
         """A product other than qkv has a bias, which the kernels of decode steps do not know."""
         return any(one.bias is not None for one in (self.out, self.gate_up, self.down))
-
-
-def turn(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn neighbouring values of heads [N, heads, S] together."""
-    across = torch.stack((-heads[..., 1::2], heads[..., 0::2]), dim=-1).flatten(-2)
-    return heads * cos + across * sin
 
 
 class LayerReader:

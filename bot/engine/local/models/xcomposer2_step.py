@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from bot.engine.local.attention import BlockAttention
 from bot.engine.local.kernels import pointwise, products
 from bot.engine.local.kernels.attention import paged_attention
-from bot.engine.local.linear import Linear
 from bot.engine.local.model import Paged
 from bot.engine.local.models.xcomposer2_layer import Layer
 
@@ -56,8 +54,3 @@ def prefill(
         following = layers[min(number + 1, len(layers) - 1)].before_attention
         x, hidden = pointwise.add_rms_norm(down, x, following, epsilon)
     return x
-
-
-def head(hidden: Tensor, linear: Linear) -> Tensor:
-    """Logits [B, vocabulary], float32."""
-    return products.product(hidden, linear.weight, dtype=torch.float32)
